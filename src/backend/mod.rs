@@ -1,0 +1,250 @@
+//! The targets: one trait, one match to choose, one folder or file a target.
+//!
+//! To add one: a file here that implements [`Backend`], a template, a function in [`crate::render`], an arm in
+//! [`choose`], and a case folder under `tests/cases`.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::Serialize;
+
+use crate::{
+    exit::{Exit, Failure},
+    host::{Host, Init},
+    plan::{Condition, Plan},
+    receipt::{Original, Receipt, ScopeRecord, Store},
+    service::{Scope, Service},
+    system::{Cmd, Output, Probe},
+};
+
+pub mod systemd;
+
+/// A target: how an app is rendered for it, installed, watched and removed. It looks, it never touches: what is to be done
+/// it says as a [`Plan`].
+pub trait Backend {
+    /// The target's name, as in `--target`.
+    fn name(&self) -> &'static str;
+    /// Whose service manager.
+    fn scope(&self) -> Scope;
+    /// Where this scope's records lie.
+    fn store(&self) -> Store;
+    /// An app's native name.
+    fn unit(&self, app: &str) -> String;
+    /// The native artefact.
+    fn render(&self, service: &Service) -> Result<Rendered, Failure>;
+    /// What the service manager says of these units, in their order.
+    fn observe(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<Live>, Failure>;
+    /// Everything an install or uninstall of this app depends on.
+    fn state(&self, look: &dyn Probe, app: &str) -> Result<State, Failure>;
+    /// What an install has to do.
+    fn install(&self, service: &Service, state: &State, options: &Install) -> Result<Plan, Failure>;
+    /// What an uninstall has to do.
+    fn uninstall(&self, receipt: &Receipt, state: &State) -> Result<Plan, Failure>;
+    /// What a start, stop or restart has to do.
+    fn control(&self, verb: Control, receipt: &Receipt, live: &Live, wait: Option<Duration>) -> Plan;
+    /// Whether a condition holds. An error is final: it will not hold any more.
+    fn check(&self, look: &dyn Probe, condition: &Condition) -> Result<Answer, Failure>;
+    /// Makes a failure of a command that did not exit 0, with what the service manager knows about it.
+    fn explain(&self, look: &dyn Probe, cmd: &Cmd, output: &Output) -> Failure;
+    /// Makes a failure of a wait that took too long.
+    fn too_late(&self, look: &dyn Probe, condition: &Condition, deadline: Duration, reason: &str) -> Failure;
+    /// The command that shows the app's output.
+    fn logs(&self, unit: &str, query: &LogQuery) -> Cmd;
+}
+
+/// The native artefact of one app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// Its file name.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+    /// What this target cannot express, and what it does instead: one line each.
+    pub losses: Vec<String>,
+}
+
+/// What an install was asked for.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the command line's flags")]
+pub struct Install {
+    /// Start it.
+    pub start: bool,
+    /// Wait until it is ready, so long at most; `None`: do not wait.
+    pub wait: Option<Duration>,
+    /// Restart it even if nothing changed.
+    pub restart: bool,
+    /// Overwrite what was changed by hand.
+    pub force: bool,
+    /// Take over a unit that is not ours.
+    pub adopt: bool,
+    /// Seconds since 1970, UTC.
+    pub now: u64,
+    /// The account that installs.
+    pub by: String,
+    /// Folders that were created for the state just now.
+    pub created: Vec<PathBuf>,
+}
+
+/// Start, stop or restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// Start it, if it is not running.
+    Start,
+    /// Stop it.
+    Stop,
+    /// Stop it if it runs, then start it.
+    Restart,
+}
+
+/// Which output to show.
+#[derive(Debug, Clone, Default)]
+pub struct LogQuery {
+    /// Go on as it comes.
+    pub follow: bool,
+    /// The last so many lines.
+    pub lines: Option<u32>,
+    /// From this time on: `-10m`, `10m`, `2026-11-23 12:00`, as journalctl(1) takes it.
+    pub since: Option<String>,
+}
+
+/// An answer to a [`Condition`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It holds; how that was seen.
+    Yes(String),
+    /// It does not hold yet, and why.
+    NotYet(String),
+}
+
+/// What the service manager says of one unit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Live {
+    /// The native name.
+    pub unit: String,
+    /// `LoadState`: `loaded`, `not-found`, `masked`, `bad-setting`, `error`.
+    pub load: String,
+    /// `ActiveState`: `active`, `inactive`, `activating`, `deactivating`, `failed`, `reloading`.
+    pub active: String,
+    /// `SubState`: `running`, `exited`, `auto-restart` …
+    pub sub: String,
+    /// `UnitFileState`: `enabled`, `disabled`, `masked` …
+    pub enabled: String,
+    /// The file it was read from.
+    pub fragment: Option<PathBuf>,
+    /// The user's additions.
+    pub drop_ins: Vec<PathBuf>,
+    /// Whether the disk holds a newer version than the service manager.
+    pub is_stale: bool,
+    /// `Result`: `success`, `exit-code`, `signal`, `start-limit-hit` …
+    pub result: String,
+    /// How the main process ended last (`CLD_EXITED` 1, `CLD_KILLED` 2, `CLD_DUMPED` 3; 0: not yet) and its status or signal.
+    pub last_exit: (u32, u32),
+    /// Automatic restarts since the last start by hand.
+    pub restarts: u32,
+    /// The main process.
+    pub pid: Option<u32>,
+    /// Bytes in use by all its processes.
+    pub memory: Option<u64>,
+    /// When it became active, on the monotonic clock.
+    pub active_since: Option<Duration>,
+    /// When its state last changed, on the monotonic clock.
+    pub changed: Option<Duration>,
+    /// Units that require it.
+    pub required_by: Vec<String>,
+    /// Whether a job of it is queued or running.
+    pub has_job: bool,
+    /// The identity of this run.
+    pub invocation: String,
+}
+
+impl Live {
+    /// Whether the service manager knows a unit of that name, in whatever state.
+    pub fn is_known(&self) -> bool {
+        !self.load.is_empty() && self.load != "not-found"
+    }
+
+    /// Whether it is up or on its way up.
+    pub fn is_up(&self) -> bool {
+        matches!(self.active.as_str(), "active" | "activating" | "reloading")
+    }
+
+    /// Whether it runs at boot.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled == "enabled"
+    }
+
+    /// Whether it crashed and waits for its next start.
+    pub fn is_between_restarts(&self) -> bool {
+        self.sub.starts_with("auto-restart")
+    }
+}
+
+/// Everything an install or uninstall of one app depends on.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// What the service manager says.
+    pub live: Live,
+    /// What lies at the unit's path: `None` for nothing.
+    pub at_path: Option<AtPath>,
+    /// The links that start it at boot: link, target.
+    pub links: Vec<(PathBuf, PathBuf)>,
+    /// Our receipt of it.
+    pub receipt: Option<Receipt>,
+    /// Our checked manifest of it.
+    pub service: Option<Service>,
+    /// What `--adopt` replaced.
+    pub original: Option<Original>,
+    /// The scope's own record.
+    pub record: ScopeRecord,
+    /// The receipts of the other apps.
+    pub others: Vec<Receipt>,
+    /// Whether the service manager answers (a user's may not run yet).
+    pub is_reachable: bool,
+    /// Whether the user's services outlive a logout.
+    pub is_lingering: bool,
+    /// Whether the scope's unit that resets restart budgets is there as we write it.
+    pub has_reset_unit: bool,
+    /// Folders of the native artefacts that are missing, outermost first.
+    pub missing: Vec<PathBuf>,
+}
+
+/// What lies at the unit's path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AtPath {
+    /// A file: its bytes and its permission bits.
+    File(Vec<u8>, u32),
+    /// A symbolic link; one to `/dev/null` masks the unit.
+    Link(PathBuf),
+    /// Something else.
+    Other,
+}
+
+impl State {
+    /// Whether what was installed was changed by hand since, or removed.
+    pub fn is_drifted(&self) -> bool {
+        let Some(receipt) = &self.receipt else { return false };
+        match &self.at_path {
+            Some(AtPath::File(bytes, _)) => crate::receipt::digest(bytes) != receipt.digest,
+            _ => true,
+        }
+    }
+
+    /// Whether a unit of that name is there which is not ours.
+    pub fn is_foreign(&self) -> bool {
+        self.receipt.is_none() && (self.at_path.is_some() || self.live.is_known())
+    }
+}
+
+/// The target of this machine in this scope.
+pub fn choose(host: &Host, scope: Scope) -> Result<Box<dyn Backend>, Failure> {
+    let unsupported = |what: &str| {
+        Err(
+            Failure::new(Exit::Failed, format!("{what}: this version installs under systemd only"))
+                .repair("boot the machine with systemd, or render the unit for another one: autoglm-boot render --target systemd"),
+        )
+    };
+    match host.init {
+        Init::Systemd => Ok(Box::new(systemd::Systemd::new(host, scope))),
+        Init::OpenRc => unsupported("this machine runs OpenRC"),
+        Init::None => unsupported("no init system runs here (/run/systemd/system is not there)"),
+    }
+}

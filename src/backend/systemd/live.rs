@@ -1,0 +1,72 @@
+//! What `systemctl show` says, as values. Properties, not the words of `systemctl status`: they are not localised.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::backend::Live;
+
+/// The properties of org.freedesktop.systemd1(5) that are asked for.
+pub(super) const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths,\
+    NeedDaemonReload,Result,ExecMainCode,ExecMainStatus,NRestarts,MainPID,MemoryCurrent,ActiveEnterTimestampMonotonic,\
+    StateChangeTimestampMonotonic,RequiredBy,Job,InvocationID";
+
+/// The answer to `systemctl show UNIT…`: one block a unit, in the order of the question.
+pub(super) fn parse(text: &str, units: &[String]) -> Vec<Live> {
+    let mut blocks = text.split("\n\n");
+    units
+        .iter()
+        .map(|unit| {
+            let mut live = Live {
+                unit: unit.clone(),
+                ..Live::default()
+            };
+            for line in blocks.next().unwrap_or_default().lines() {
+                if let Some((key, value)) = line.split_once('=') {
+                    set(&mut live, key, value);
+                }
+            }
+            live
+        })
+        .collect()
+}
+
+fn set(live: &mut Live, key: &str, value: &str) {
+    let text = || value.to_owned();
+    match key {
+        "LoadState" => live.load = text(),
+        "ActiveState" => live.active = text(),
+        "SubState" => live.sub = text(),
+        "UnitFileState" => live.enabled = text(),
+        "FragmentPath" => live.fragment = Some(value).filter(|v| !v.is_empty()).map(PathBuf::from),
+        "DropInPaths" => live.drop_ins = value.split_whitespace().map(PathBuf::from).collect(),
+        "NeedDaemonReload" => live.is_stale = value == "yes",
+        "Result" => live.result = text(),
+        "ExecMainCode" => live.last_exit.0 = value.parse().unwrap_or_default(),
+        "ExecMainStatus" => live.last_exit.1 = value.parse().unwrap_or_default(),
+        "NRestarts" => live.restarts = value.parse().unwrap_or_default(),
+        "MainPID" => live.pid = value.parse().ok().filter(|&pid| pid != 0),
+        "MemoryCurrent" => live.memory = value.parse().ok().filter(|&bytes| bytes != u64::MAX),
+        "ActiveEnterTimestampMonotonic" => live.active_since = micros(value),
+        "StateChangeTimestampMonotonic" => live.changed = micros(value),
+        "RequiredBy" => live.required_by = value.split_whitespace().map(str::to_owned).collect(),
+        "Job" => live.has_job = !value.is_empty() && value != "0",
+        "InvocationID" => live.invocation = text(),
+        _ => {}
+    }
+}
+
+fn micros(value: &str) -> Option<Duration> {
+    value.parse().ok().filter(|&n| n != 0).map(Duration::from_micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_unit_gets_its_own_block() {
+        let text = "Id=a.service\nLoadState=loaded\nActiveState=active\nMainPID=12\nMemoryCurrent=[not set]\n\nLoadState=not-found\nMainPID=0\n";
+        let lives = parse(text, &["a.service".into(), "b.service".into()]);
+        assert_eq!((lives[0].load.as_str(), lives[0].pid, lives[0].memory), ("loaded", Some(12), None));
+        assert_eq!((lives[1].unit.as_str(), lives[1].load.as_str(), lives[1].pid), ("b.service", "not-found", None));
+    }
+}

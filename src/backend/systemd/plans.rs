@@ -1,0 +1,443 @@
+//! Plans for systemd: pure functions of what was observed.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::Systemd;
+use crate::{
+    backend::{AtPath, Backend, Control, Install, Live, Rendered, State},
+    diff,
+    exit::{Exit, Failure},
+    plan::{Condition, Plan, Step},
+    receipt::{self, Original, Receipt, ScopeRecord},
+    render,
+    service::{Service, StartType},
+    system::Cmd,
+};
+
+/// How long a stop may take beyond the manifest's own limit before something is wrong.
+const SLACK: Duration = Duration::from_secs(30);
+
+impl Systemd {
+    /// Install: the unit, its link, the start, the wait, the receipt; of these only what is not so yet.
+    pub(super) fn plan_install(&self, service: &Service, state: &State, options: &Install) -> Result<Plan, Failure> {
+        let rendered = self.render(service)?;
+        self.refuse(service, &rendered, state, options)?;
+        let is_new = state.receipt.is_none();
+        let writes = !matches!(&state.at_path, Some(AtPath::File(bytes, 0o644)) if *bytes == rendered.text.as_bytes());
+        let links = self.links_to_make(service, state, options);
+        let receipt = self.receipt(service, &rendered, state, options, &links);
+        let record = self.record(state, options);
+
+        let mut steps = self.manager_steps(state);
+        steps.extend(self.folder_steps(service, state, &record)?);
+        if options.adopt && state.is_foreign() {
+            steps.push(write(self.store().original_path(&service.name), &self.original(state)?, 0o600)?);
+        }
+        if writes {
+            steps.extend(self.unit_steps(service, &rendered, state));
+        }
+        steps.extend(links.iter().filter(|link| !state.links.iter().any(|(at, _)| at == *link)).map(|link| Step::Link {
+            path: link.clone(),
+            target: self.path(&service.name),
+        }));
+        if writes {
+            steps.push(self.reload(&service.name, state));
+        }
+        steps.extend(self.start_steps(service, state, options, writes));
+        if state.service.as_ref() != Some(service) {
+            steps.push(write(self.store().service_path(&service.name), service, 0o600)?);
+        }
+        if !state.receipt.as_ref().is_some_and(|old| is_same_install(old, &receipt)) {
+            steps.push(write(self.store().receipt_path(&service.name), &receipt, 0o644)?);
+        }
+        Ok(Plan {
+            steps,
+            replaces: !is_new || state.at_path.is_some(),
+        })
+    }
+
+    /// What must not be done silently.
+    fn refuse(&self, service: &Service, rendered: &Rendered, state: &State, options: &Install) -> Result<(), Failure> {
+        let unit = self.unit(&service.name);
+        let is_masked = state.live.load == "masked" || matches!(&state.at_path, Some(AtPath::Link(to)) if to.as_os_str() == "/dev/null");
+        if is_masked {
+            return Err(Failure::new(Exit::Failed, format!("{unit} is masked: somebody forbade its start.\nNothing was changed."))
+                .repair(format!("if that is no longer meant: {}", self.systemctl(["unmask", &unit]))));
+        }
+        if state.is_foreign() && !options.adopt {
+            let there = state.live.fragment.clone().unwrap_or_else(|| self.path(&service.name));
+            return Err(Failure::new(
+                Exit::Failed,
+                format!(
+                    "{unit} is there already and is not ours: {}\n{}Nothing was changed.",
+                    there.display(),
+                    self.diff(rendered, state)
+                ),
+            )
+            .repair("take it over with --adopt (uninstall puts it back), or give the app another name"));
+        }
+        if state.is_drifted() && state.at_path.is_some() && !options.force {
+            return Err(Failure::new(
+                Exit::Failed,
+                format!(
+                    "{} was changed by hand since it was installed:\n{}Nothing was changed.",
+                    self.path(&service.name).display(),
+                    self.diff(rendered, state)
+                ),
+            )
+            .repair(format!(
+                "put the change into the manifest or into {}.d/ (never touched by us), or overwrite it with --force",
+                self.path(&service.name).display()
+            )));
+        }
+        match &state.at_path {
+            Some(AtPath::Other) => Err(Failure::new(
+                Exit::Failed,
+                format!("{} is neither a file nor a link.\nNothing was changed.", self.path(&service.name).display()),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn diff(&self, rendered: &Rendered, state: &State) -> String {
+        match &state.at_path {
+            Some(AtPath::File(bytes, _)) => diff::unified(&String::from_utf8_lossy(bytes), &rendered.text),
+            _ => String::new(),
+        }
+    }
+
+    /// What makes the user's service manager outlive a logout.
+    fn manager_steps(&self, state: &State) -> Vec<Step> {
+        let mut steps = Vec::new();
+        if !state.is_lingering {
+            let user = self.host.user_name();
+            steps.push(Step::Run {
+                cmd: Cmd::new("loginctl", ["enable-linger", &user]),
+                only_if: None,
+                undo: Some(Cmd::new("loginctl", ["disable-linger", &user])),
+            });
+        }
+        if !state.is_reachable {
+            steps.push(Step::Await {
+                condition: Condition::Manager,
+                deadline: SLACK,
+            });
+        }
+        steps
+    }
+
+    fn folder_steps(&self, service: &Service, state: &State, record: &ScopeRecord) -> Result<Vec<Step>, Failure> {
+        let mkdir = |path: PathBuf| Step::Mkdir { path, mode: 0o755 };
+        let mut steps = Vec::new();
+        if state.receipt.is_none() {
+            steps.push(mkdir(self.store().apps()));
+            steps.push(mkdir(self.store().app(&service.name)));
+        }
+        if *record != state.record {
+            steps.push(write(self.store().record_path(), record, 0o644)?);
+        }
+        steps.extend(state.missing.iter().cloned().map(mkdir));
+        if !state.has_reset_unit {
+            steps.push(Step::WriteFile {
+                path: self.units().join(render::RESET_UNIT),
+                text: render::systemd_reset(self.scope).into(),
+                mode: 0o644,
+            });
+        }
+        Ok(steps)
+    }
+
+    /// The unit itself, and what brings the earlier one back to life should a later step fail.
+    fn unit_steps(&self, service: &Service, rendered: &Rendered, state: &State) -> Vec<Step> {
+        let unit = self.unit(&service.name);
+        vec![
+            Step::run(self.systemctl(["daemon-reload"])).on_rollback(),
+            Step::Run {
+                cmd: self.systemctl(["reset-failed", &unit]),
+                only_if: Some(Condition::Failed { unit: unit.clone() }).filter(|_| state.live.active != "failed"),
+                undo: None,
+            }
+            .on_rollback(),
+            Step::WriteFile {
+                path: self.path(&service.name),
+                text: rendered.text.clone(),
+                mode: 0o644,
+            },
+        ]
+    }
+
+    /// A name that systemd has never heard of needs no reload, as long as systemd agrees afterwards; a changed unit needs
+    /// exactly one.
+    fn reload(&self, app: &str, state: &State) -> Step {
+        let is_new = state.live.load == "not-found";
+        Step::Run {
+            cmd: self.systemctl(["daemon-reload"]),
+            only_if: is_new.then(|| Condition::Stale { unit: self.unit(app) }),
+            undo: None,
+        }
+    }
+
+    fn start_steps(&self, service: &Service, state: &State, options: &Install, writes: bool) -> Vec<Step> {
+        let (unit, live) = (self.unit(&service.name), &state.live);
+        let restarts = live.is_up() && (writes || options.restart);
+        let starts = !live.is_up();
+        let mut steps = Vec::new();
+        if !options.start || !(restarts || starts) {
+            return steps;
+        }
+        if restarts {
+            steps.extend(self.revival(state));
+        }
+        steps.extend(self.reset_failed(live));
+        // What says itself when it has started may take as long as it likes: the wait is ours, not systemctl's.
+        let is_slow = options.wait.is_some() && matches!(service.start_type, StartType::Notify | StartType::Oneshot);
+        let verb = if restarts { "restart" } else { "start" };
+        steps.push(Step::Run {
+            cmd: if is_slow { self.systemctl(["--no-block", verb, &unit]) } else { self.systemctl([verb, &unit]) },
+            only_if: None,
+            undo: starts.then(|| self.systemctl(["stop", &unit])),
+        });
+        if let Some(deadline) = options.wait {
+            steps.push(Step::Await {
+                condition: Condition::Ready {
+                    unit,
+                    readiness: service.readiness.clone(),
+                    start_type: service.start_type,
+                    restarts: 0,
+                },
+                deadline,
+            });
+        }
+        steps
+    }
+
+    /// What starts the earlier version again after an undo, and sees that it runs.
+    fn revival(&self, state: &State) -> Vec<Step> {
+        let unit = state.live.unit.clone();
+        let (condition, deadline) = match (&state.receipt, state.live.active.as_str()) {
+            (Some(receipt), "active") => (
+                ready(receipt, state.service.as_ref(), &unit),
+                Duration::from_millis(receipt.start_timeout_ms),
+            ),
+            _ => (Condition::Running { unit: unit.clone() }, SLACK),
+        };
+        vec![
+            Step::run(self.systemctl(["restart", &unit])).on_rollback(),
+            Step::Await { condition, deadline }.on_rollback(),
+        ]
+    }
+
+    /// A start by hand must not be refused for restarts there were before (`StartLimitBurst=` counts both). Only a unit that
+    /// is up or failed is sure to be in the manager's memory, and only there is something to reset.
+    fn reset_failed(&self, live: &Live) -> Option<Step> {
+        (live.is_up() || live.active == "failed").then(|| Step::run(self.systemctl(["reset-failed", &live.unit])))
+    }
+
+    /// The boot link, unless the user took it away after we had made it.
+    fn links_to_make(&self, service: &Service, state: &State, options: &Install) -> Vec<PathBuf> {
+        let is_disabled_by_hand = state.receipt.is_some() && state.links.is_empty();
+        if is_disabled_by_hand && !options.force {
+            return Vec::new();
+        }
+        vec![self.link(&service.name)]
+    }
+
+    fn receipt(&self, service: &Service, rendered: &Rendered, state: &State, options: &Install, links: &[PathBuf]) -> Receipt {
+        let mut needs = service.dependencies.requires.clone();
+        needs.extend(service.dependencies.wants.iter().cloned());
+        let (readiness, is_probe_private) = Receipt::public(&service.readiness);
+        Receipt {
+            format: receipt::FORMAT,
+            tool: env!("CARGO_PKG_VERSION").into(),
+            name: service.name.clone(),
+            version: service.version.clone(),
+            manifest: service.manifest.clone(),
+            scope: self.scope,
+            backend: self.name().into(),
+            installed: options.now,
+            by: options.by.clone(),
+            unit: self.path(&service.name),
+            digest: receipt::digest(rendered.text.as_bytes()),
+            links: links.to_vec(),
+            needs,
+            readiness,
+            is_probe_private,
+            start_type: service.start_type,
+            start_timeout_ms: u64::try_from(service.start_timeout.as_millis()).unwrap_or(u64::MAX),
+            adopted: state.original.is_some() || (options.adopt && state.is_foreign()),
+        }
+    }
+
+    fn record(&self, state: &State, options: &Install) -> ScopeRecord {
+        let mut record = state.record.clone();
+        for folder in options.created.iter().chain(&state.missing) {
+            if !record.folders.contains(folder) {
+                record.folders.push(folder.clone());
+            }
+        }
+        record.lingering |= !state.is_lingering;
+        record
+    }
+
+    fn original(&self, state: &State) -> Result<Original, Failure> {
+        use crate::journal::Before;
+        Ok(Original {
+            unit: match &state.at_path {
+                None => Before::Absent,
+                Some(AtPath::File(bytes, _)) if std::str::from_utf8(bytes).is_err() => {
+                    return Err(Failure::new(Exit::Failed, "the unit that is there is not UTF-8: it cannot be kept as version 0"));
+                }
+                Some(AtPath::File(bytes, mode)) => Before::File {
+                    bytes: bytes.clone(),
+                    mode: *mode,
+                    uid: self.host.user.uid,
+                    gid: self.host.user.gid,
+                },
+                Some(AtPath::Link(target)) => Before::Link(target.clone()),
+                Some(AtPath::Other) => return Err(Failure::new(Exit::Failed, "it is neither a file nor a link")),
+            },
+            links: state.links.clone(),
+            active: state.live.is_up(),
+        })
+    }
+
+    /// Uninstall: stop, wait until no process is left, remove the links and the unit, then reload; and version 0 comes back.
+    pub(super) fn plan_uninstall(&self, receipt: &Receipt, state: &State) -> Result<Plan, Failure> {
+        let (unit, path) = (self.unit(&receipt.name), self.path(&receipt.name));
+        let mut steps = vec![
+            Step::Await {
+                condition: Condition::Manager,
+                deadline: SLACK,
+            }
+            .on_rollback(),
+            Step::run(self.systemctl(["daemon-reload"])).on_rollback(),
+        ];
+        if state.live.is_up() {
+            steps.extend(self.revival(state));
+        }
+        if state.is_reachable {
+            let timeout = state.service.as_ref().map_or(Duration::from_secs(90), |service| service.stop_timeout);
+            steps.push(Step::run(self.systemctl(["stop", &unit])));
+            steps.push(Step::Await {
+                condition: Condition::Stopped { unit: unit.clone() },
+                deadline: timeout + SLACK,
+            });
+        }
+        steps.extend(state.links.iter().map(|(path, _)| Step::Remove { path: path.clone() }));
+        let original = state.original.as_ref();
+        match original.map(|original| &original.unit) {
+            Some(crate::journal::Before::File { bytes, mode, .. }) => steps.push(Step::WriteFile {
+                path,
+                text: String::from_utf8_lossy(bytes).into_owned(),
+                mode: *mode,
+            }),
+            Some(crate::journal::Before::Link(target)) => steps.push(Step::Link {
+                path,
+                target: target.clone(),
+            }),
+            _ => steps.push(Step::Remove { path }),
+        }
+        steps.extend(original.iter().flat_map(|original| &original.links).map(|(path, target)| Step::Link {
+            path: path.clone(),
+            target: target.clone(),
+        }));
+        if state.is_reachable {
+            steps.push(Step::run(self.systemctl(["daemon-reload"])));
+            steps.push(Step::Run {
+                cmd: self.systemctl(["reset-failed", &unit]),
+                only_if: Some(Condition::Failed { unit: unit.clone() }),
+                undo: None,
+            });
+            if original.is_some_and(|original| original.active) {
+                steps.push(Step::run(self.systemctl(["start", &unit])));
+            }
+        }
+        steps.extend(self.forget(receipt, state)?);
+        Ok(Plan { steps, replaces: true })
+    }
+
+    /// Removes the records of an app, and what only the last app needed.
+    fn forget(&self, receipt: &Receipt, state: &State) -> Result<Vec<Step>, Failure> {
+        let (store, name) = (self.store(), &receipt.name);
+        let mut steps: Vec<_> = [store.original_path(name), store.service_path(name), store.receipt_path(name)]
+            .into_iter()
+            .map(|path| Step::Remove { path })
+            .collect();
+        steps.push(Step::Rmdir { path: store.app(name) });
+        let is_last = state.others.is_empty();
+        if is_last {
+            steps.push(Step::Remove { path: store.record_path() });
+            steps.push(Step::Remove {
+                path: self.units().join(render::RESET_UNIT),
+            });
+            if state.record.lingering {
+                let user = self.host.user_name();
+                steps.push(Step::Run {
+                    cmd: Cmd::new("loginctl", ["disable-linger", &user]),
+                    only_if: None,
+                    undo: Some(Cmd::new("loginctl", ["enable-linger", &user])),
+                });
+            }
+        }
+        // Ours is removed when it is empty; where something else moved in, or another app lives, it stays.
+        let folders = state.record.folders.iter().rev().filter(|folder| !store.root().starts_with(folder));
+        steps.extend(folders.map(|path| Step::Rmdir { path: path.clone() }));
+        Ok(steps)
+    }
+
+    /// Start, stop or restart of what is installed.
+    pub(super) fn plan_control(&self, verb: Control, receipt: &Receipt, live: &Live, wait: Option<Duration>) -> Plan {
+        let unit = &live.unit;
+        let mut steps = Vec::new();
+        if verb == Control::Stop {
+            if live.is_up() {
+                steps.push(Step::run(self.systemctl(["stop", unit])));
+            }
+        } else if verb == Control::Restart || !live.is_up() {
+            let verb = if verb == Control::Restart { "restart" } else { "start" };
+            let is_slow = wait.is_some() && matches!(receipt.start_type, StartType::Notify | StartType::Oneshot);
+            steps.extend(self.reset_failed(live));
+            steps.push(Step::run(if is_slow {
+                self.systemctl(["--no-block", verb, unit])
+            } else {
+                self.systemctl([verb, unit])
+            }));
+        }
+        if let Some(deadline) = wait
+            && verb != Control::Stop
+        {
+            steps.push(Step::Await {
+                condition: ready(receipt, None, unit),
+                deadline,
+            });
+        }
+        Plan { steps, replaces: true }
+    }
+}
+
+/// Ready, as the receipt tells it; a command probe is in the checked manifest only.
+fn ready(receipt: &Receipt, service: Option<&Service>, unit: &str) -> Condition {
+    Condition::Ready {
+        unit: unit.into(),
+        readiness: service.map_or(&receipt.readiness, |service| &service.readiness).clone(),
+        start_type: receipt.start_type,
+        restarts: 0,
+    }
+}
+
+fn write<T: serde::Serialize>(path: PathBuf, value: &T, mode: u32) -> Result<Step, Failure> {
+    Ok(Step::WriteFile {
+        path,
+        text: receipt::to_json(value)?,
+        mode,
+    })
+}
+
+/// Equal but for when, by whom and with which version of the tool.
+fn is_same_install(old: &Receipt, new: &Receipt) -> bool {
+    let mut new = new.clone();
+    new.installed = old.installed;
+    new.by.clone_from(&old.by);
+    new.tool.clone_from(&old.tool);
+    *old == new
+}

@@ -1,0 +1,201 @@
+//! The verbs, one a file. This one is the match, and what several verbs need.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::{
+    backend::{self, Backend},
+    check::{self, Checked, Wish},
+    cli::{Cli, ScopeArgs, Verb},
+    exit::{Exit, Failure},
+    host::{self, Host},
+    manifest,
+    report::{Report, Voice},
+    service::Scope,
+    system::{Probe, System},
+};
+
+mod check_manifest;
+mod control;
+mod install;
+mod list;
+mod logs;
+mod render;
+mod status;
+mod uninstall;
+
+/// What every verb is given.
+pub struct Context<'a> {
+    /// The machine.
+    pub system: &'a dyn System,
+    /// Its facts.
+    pub host: Host,
+    /// Where to tell.
+    pub report: Report,
+}
+
+/// How a verb ended, with its answer for programs.
+pub type Outcome = Result<(Exit, Value), Failure>;
+
+/// Runs the verb and tells how it ended.
+pub fn run(cli: Cli, system: &dyn System) -> Exit {
+    let voice = match (wants_json(&cli.verb), cli.quiet) {
+        (true, _) => Voice::Json,
+        (false, true) => Voice::Quiet,
+        (false, false) => Voice::Normal,
+    };
+    let mut context = Context {
+        system,
+        host: host::detect(system),
+        report: Report::new(voice),
+    };
+    let outcome = match cli.verb {
+        Verb::Install(args) => install::run(&mut context, &args),
+        Verb::Status(args) => status::run(&mut context, &args),
+        Verb::List(args) => list::run(&mut context, &args),
+        Verb::Start(args) => control::run(&mut context, backend::Control::Start, &args),
+        Verb::Stop(args) => control::run(&mut context, backend::Control::Stop, &args),
+        Verb::Restart(args) => control::run(&mut context, backend::Control::Restart, &args),
+        Verb::Logs(args) => logs::run(&mut context, &args),
+        Verb::Uninstall(args) => uninstall::run(&mut context, &args),
+        Verb::Check(args) => check_manifest::run(&mut context, &args),
+        Verb::Render(args) => render::run(&mut context, &args),
+    };
+    match outcome {
+        Ok((exit, answer)) => {
+            context.report.finish(answer, exit as u8, None);
+            exit
+        }
+        Err(failure) => {
+            context.report.error(&failure);
+            context.report.finish(json!({}), failure.exit as u8, Some(&failure));
+            failure.exit
+        }
+    }
+}
+
+fn wants_json(verb: &Verb) -> bool {
+    match verb {
+        Verb::Install(args) => args.json,
+        Verb::Status(args) => args.json,
+        Verb::List(args) => args.json,
+        Verb::Start(args) | Verb::Stop(args) | Verb::Restart(args) => args.json,
+        Verb::Uninstall(args) => args.json,
+        Verb::Check(args) => args.json,
+        Verb::Logs(_) | Verb::Render(_) => false,
+    }
+}
+
+/// The manifest as written: read, and right in itself.
+fn read_manifest(look: &dyn Probe, path: &Path) -> Result<manifest::Manifest, Failure> {
+    let bytes = look.read(path).map_err(|error| {
+        Failure::new(Exit::Usage, format!("cannot read the manifest {}: {error}", path.display()))
+            .repair("name it with --manifest FILE")
+    })?;
+    let path = absolute(path)?;
+    manifest::read(&path, &bytes).map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))
+}
+
+/// The manifest, checked against this machine; its warnings are told.
+fn checked(context: &mut Context, path: &Path, scope: ScopeArgs) -> Result<Checked, Failure> {
+    let manifest = read_manifest(context.system, path)?;
+    let wish = Wish { scope: scope.scope() };
+    let checked = check::check(&manifest, &wish, context.system)
+        .map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))?;
+    for warning in &checked.warnings {
+        context.report.warn(warning);
+    }
+    Ok(checked)
+}
+
+/// Colour is decided by where errors go; anstream strips it again where it must not be.
+fn is_colourful() -> bool {
+    anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path)
+        .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))
+}
+
+/// Touching the machine's own units is root's; says which command does it.
+fn need_privilege(context: &Context, scope: Scope, command: &str) -> Result<(), Failure> {
+    if scope == Scope::User || context.system.euid() == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Privilege,
+        format!("this changes the machine's services, which only root may do.\nNothing was changed."),
+    )
+    .repair(format!("sudo autoglm-boot {command}\n        or, for this user only: autoglm-boot {command} --user")))
+}
+
+/// The scopes to look in when none was chosen: one's own first.
+fn scopes(context: &Context, wish: ScopeArgs) -> Vec<Scope> {
+    match wish.scope() {
+        Some(scope) => vec![scope],
+        None if context.host.default_scope() == Scope::System => vec![Scope::System, Scope::User],
+        None => vec![Scope::User, Scope::System],
+    }
+}
+
+/// The target that has this app, or the one of the default scope.
+fn backend_of(context: &Context, name: &str, wish: ScopeArgs) -> Result<Box<dyn Backend>, Failure> {
+    let scopes = scopes(context, wish);
+    for &scope in &scopes {
+        let backend = backend::choose(&context.host, scope)?;
+        let store = backend.store();
+        let is_meant = |(_, app): &(String, String)| app == name;
+        let has_intent = crate::journal::pending(store.root(), context.system).is_ok_and(|intents| intents.iter().any(is_meant));
+        if has_intent || store.receipt(name, context.system)?.is_some() {
+            return Ok(backend);
+        }
+    }
+    backend::choose(&context.host, scopes[0])
+}
+
+/// The app that is meant where none is named: that of ./app.toml, else the only one there is.
+fn meant(context: &Context, name: Option<&str>, wish: ScopeArgs) -> Result<String, Failure> {
+    if let Some(name) = name {
+        return Ok(name.into());
+    }
+    let here = Path::new("app.toml");
+    if matches!(context.system.target(here), Ok(Some(_))) {
+        return Ok(read_manifest(context.system, here)?.name().into());
+    }
+    let installed = installed(context, wish)?;
+    match installed.as_slice() {
+        [(_, only)] => Ok(only.clone()),
+        [] => Err(Failure::new(Exit::NotInstalled, "no app is installed, and there is no ./app.toml")),
+        several => Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "which app? Installed are: {}",
+                several.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", ")
+            ),
+        )
+        .repair("name one")),
+    }
+}
+
+/// Every installed app, and every one that an interrupted run speaks of: scope and name.
+fn installed(context: &Context, wish: ScopeArgs) -> Result<Vec<(Scope, String)>, Failure> {
+    let mut apps = Vec::new();
+    for scope in scopes(context, wish) {
+        let store = backend::choose(&context.host, scope)?.store();
+        let receipts = store.receipts(context.system)?;
+        let mut names: Vec<_> = receipts.into_iter().map(|receipt| receipt.name).collect();
+        let pending = crate::journal::pending(store.root(), context.system).unwrap_or_default();
+        names.extend(pending.into_iter().map(|(_, name)| name));
+        names.sort();
+        names.dedup();
+        apps.extend(names.into_iter().map(|name| (scope, name)));
+    }
+    Ok(apps)
+}
+
+/// No such app.
+fn not_installed(name: &str) -> Failure {
+    Failure::new(Exit::NotInstalled, format!("{name} is not installed")).repair("`autoglm-boot list` shows what is")
+}

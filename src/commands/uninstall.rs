@@ -1,0 +1,86 @@
+//! `uninstall`
+
+use serde_json::json;
+
+use super::{Context, Outcome, backend_of, meant, need_privilege, not_installed, read_manifest};
+use crate::{
+    apply,
+    backend::State,
+    cli,
+    exit::{Exit, Failure},
+    plan::Step,
+    receipt::Receipt,
+    session::Session,
+};
+
+/// Removes an app's installation; the user's own files stay.
+pub fn run(context: &mut Context, args: &cli::Uninstall) -> Outcome {
+    let name = match &args.manifest {
+        Some(path) => read_manifest(context.system, path)?.name().to_owned(),
+        None => meant(context, args.name.as_deref(), args.scope)?,
+    };
+    let backend = backend_of(context, &name, args.scope)?;
+    let store = backend.store();
+    if args.dry_run {
+        let receipt = store.receipt(&name, context.system)?.ok_or_else(|| not_installed(&name))?;
+        let state = backend.state(context.system, &name)?;
+        let plan = backend.uninstall(&receipt, &state)?;
+        context.report.answer(&format!("{name}: what an uninstall would do; nothing is changed"));
+        let steps: Vec<_> = plan.steps.iter().filter(|step| !matches!(step, Step::OnRollback(_))).collect();
+        for step in &steps {
+            context.report.answer(&format!("  {step}"));
+        }
+        let steps: Vec<_> = steps.iter().map(ToString::to_string).collect();
+        return Ok((Exit::Ok, json!({ "name": name, "outcome": "shown", "plan": steps })));
+    }
+    let is_interrupted = crate::journal::pending(store.root(), context.system).is_ok_and(|pending| !pending.is_empty());
+    if store.receipt(&name, context.system)?.is_none() && !is_interrupted {
+        return Err(not_installed(&name));
+    }
+    need_privilege(context, backend.scope(), &format!("uninstall {name}"))?;
+    let session = Session::open(context.system, backend.as_ref(), &mut context.report)?;
+    let folders = store.record(context.system).unwrap_or_default().folders;
+    let outcome = uninstall(context, &session, &name, args.force);
+    session.close(&folders);
+    outcome
+}
+
+fn uninstall(context: &mut Context, session: &Session, name: &str, force: bool) -> Outcome {
+    let backend = session.backend();
+    let receipt = session.store().receipt(name, context.system)?.ok_or_else(|| not_installed(name))?;
+    let state = backend.state(context.system, name)?;
+    if !force {
+        refuse_needed(&receipt, &state)?;
+    }
+    context.report.line(&format!("{name}: uninstall"));
+    let plan = backend.uninstall(&receipt, &state)?;
+    apply::apply(session, "uninstall", name, plan, &mut context.report)?;
+    for path in &state.live.drop_ins {
+        context.report.note(&format!("kept, it is yours: {}", path.display()));
+    }
+    let restored = state.original.is_some();
+    let text = if restored {
+        format!("{name}: uninstalled; the unit that was there before is back")
+    } else {
+        format!("{name}: uninstalled")
+    };
+    context.report.success(&text);
+    Ok((Exit::Ok, json!({ "name": name, "outcome": "uninstalled", "restored": restored })))
+}
+
+/// What is needed by others does not go silently.
+fn refuse_needed(receipt: &Receipt, state: &State) -> Result<(), Failure> {
+    let unit = &state.live.unit;
+    let mut dependants: Vec<_> = state.others.iter().filter(|other| other.needs.contains(unit)).map(|other| other.name.clone()).collect();
+    let ours: Vec<_> = dependants.iter().map(|name| format!("{name}.service")).collect();
+    let native = state.live.required_by.iter().filter(|by| !by.ends_with(".target") && !ours.contains(by));
+    dependants.extend(native.cloned());
+    if dependants.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Failed,
+        format!("{} is needed by {}.\nNothing was changed.", receipt.name, dependants.join(", ")),
+    )
+    .repair("uninstall those first, or insist with --force"))
+}

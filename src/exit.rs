@@ -1,0 +1,114 @@
+//! The exit codes, and the one error that carries them.
+//!
+//! An error names the thing, the cause and the repair: [`Failure`] holds the exit code and the repair, its message and
+//! its source hold the thing and the cause.
+
+use std::fmt;
+
+/// Every exit code of the program. Stable: scripts depend on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Exit {
+    /// All is well.
+    Ok = 0,
+    /// It failed, and what had been done was undone.
+    Failed = 1,
+    /// The command line or the manifest is wrong; nothing was touched.
+    Usage = 2,
+    /// The app is installed but not running.
+    NotRunning = 3,
+    /// There is no such app of ours.
+    NotInstalled = 4,
+    /// The step needs a privilege this user does not have.
+    Privilege = 5,
+    /// `--check`: an install would change something.
+    Pending = 6,
+    /// The app runs, but is not ready, or is unhealthy.
+    NotReady = 7,
+    /// It failed, and the undo is incomplete: the message names what is left.
+    UndoIncomplete = 8,
+    /// Another run holds the lock.
+    Locked = 9,
+    /// Interrupted by SIGINT, and undone.
+    Interrupted = 130,
+    /// Terminated by SIGTERM, and undone.
+    Terminated = 143,
+}
+
+impl Exit {
+    /// Of several answers of `status` the one to report: from well over pending and unready to not installed.
+    #[must_use]
+    pub fn worst(self, other: Self) -> Self {
+        const ORDER: [Exit; 12] = [
+            Exit::Ok,
+            Exit::Pending,
+            Exit::NotReady,
+            Exit::NotRunning,
+            Exit::NotInstalled,
+            Exit::Locked,
+            Exit::Privilege,
+            Exit::Usage,
+            Exit::Failed,
+            Exit::UndoIncomplete,
+            Exit::Interrupted,
+            Exit::Terminated,
+        ];
+        let rank = |exit: Exit| ORDER.iter().position(|&o| o == exit);
+        if rank(other) > rank(self) { other } else { self }
+    }
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error with its exit code and its repair.
+#[derive(Debug)]
+pub struct Failure {
+    /// What the process ends with.
+    pub exit: Exit,
+    /// What went wrong, with its cause: may be several lines.
+    pub message: String,
+    /// What to do about it; empty where nothing sensible can be said.
+    pub repair: String,
+}
+
+impl Failure {
+    /// A failure with a message only.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+            repair: String::new(),
+        }
+    }
+
+    /// Adds what the reader can do about it.
+    #[must_use]
+    pub fn repair(mut self, repair: impl Into<String>) -> Self {
+        self.repair = repair.into();
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_several_answers_is_reported() {
+        assert_eq!(Exit::Ok.worst(Exit::NotReady), Exit::NotReady);
+        assert_eq!(Exit::NotInstalled.worst(Exit::NotReady), Exit::NotInstalled);
+        assert_eq!(Exit::NotRunning.worst(Exit::Ok), Exit::NotRunning);
+    }
+}

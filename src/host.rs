@@ -1,0 +1,78 @@
+//! Facts of this machine, asked once.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    service::Scope,
+    system::{Probe, User},
+};
+
+/// What the choice of a target depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// What runs as PID 1 and starts services.
+    pub init: Init,
+    /// Whom we run as.
+    pub user: User,
+    /// The user's folder for sockets (`XDG_RUNTIME_DIR`), set or where systemd puts it.
+    pub runtime: PathBuf,
+    /// `XDG_CONFIG_HOME`.
+    pub config: PathBuf,
+    /// `XDG_STATE_HOME`.
+    pub state: PathBuf,
+}
+
+/// The init system that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Init {
+    /// `sd_booted(3)`.
+    Systemd,
+    /// `/run/openrc` is there.
+    OpenRc,
+    /// Neither: a container, a rescue shell, another init.
+    None,
+}
+
+/// Looks at the machine.
+pub fn detect(look: &dyn Probe) -> Host {
+    let is_there = |path: &str| matches!(look.target(Path::new(path)), Ok(Some(_)));
+    let init = if is_there("/run/systemd/system") {
+        Init::Systemd
+    } else if is_there("/run/openrc") {
+        Init::OpenRc
+    } else {
+        Init::None
+    };
+    let uid = look.euid();
+    let home = look.home().unwrap_or_else(|| PathBuf::from("/"));
+    let folder = |variable: &str, default: PathBuf| {
+        look.env(variable)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute()) // "must be absolute", XDG Base Directory Specification
+            .unwrap_or(default)
+    };
+    Host {
+        init,
+        user: look.user(&uid.to_string()).unwrap_or(User {
+            name: None,
+            uid,
+            gid: uid,
+            home: home.clone(),
+        }),
+        runtime: folder("XDG_RUNTIME_DIR", PathBuf::from(format!("/run/user/{uid}"))),
+        config: folder("XDG_CONFIG_HOME", home.join(".config")),
+        state: folder("XDG_STATE_HOME", home.join(".local/state")),
+    }
+}
+
+impl Host {
+    /// The user's name, or number where it has none.
+    pub fn user_name(&self) -> String {
+        self.user.name.clone().unwrap_or_else(|| self.user.uid.to_string())
+    }
+
+    /// The scope that nobody chose: the machine's for root, one's own for anybody else.
+    pub fn default_scope(&self) -> Scope {
+        if self.user.uid == 0 { Scope::System } else { Scope::User }
+    }
+}

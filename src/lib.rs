@@ -1,0 +1,64 @@
+//! autoglm-boot makes an app start by itself and stay up. One `app.toml` describes the app; the program is a line of
+//! values, and nothing before the last step changes the machine.
+//!
+//! ```text
+//! argv ─clap─► Cli ─read─► Manifest ─check─► Service ─┐
+//!                                                     ├─ backend.install(&service, &state) ─► Plan ─► apply ─► report
+//! host::detect() ─► Host ─choose─► Backend ─observe─► State ┘   (templates rendered here)       │
+//!                                                                                          System (write, run)
+//! ```
+//!
+//! 1. **argv → [`cli::Cli`]**: types only; parsing has no effects.
+//! 2. **[`manifest::Manifest`] → [`service::Service`]**: the manifest is what was written; a service exists only if it is
+//!    right. All problems at once, each with its place in the file.
+//! 3. **observe → [`backend::State`]**: a backend may look at the machine ([`system::Probe`]), never touch it.
+//! 4. **state → [`plan::Plan`]**: a pure function; templates are rendered here, so that a foreseeable failure comes before
+//!    the first effect.
+//! 5. **[`apply`]**: under the lock of a [`session`], an intent [`journal`] first, each step marked before and after, then
+//!    a [`receipt`]. The dry run prints the same plan, so the two cannot disagree.
+
+pub mod apply;
+pub mod backend;
+pub mod check;
+pub mod cli;
+pub mod commands;
+pub mod diff;
+pub mod exit;
+pub mod health;
+pub mod host;
+pub mod journal;
+pub mod manifest;
+pub mod plan;
+pub mod platform;
+pub mod receipt;
+pub mod render;
+pub mod report;
+pub mod service;
+pub mod session;
+pub mod status;
+pub mod system;
+pub mod values;
+
+use std::ffi::OsString;
+
+use clap::Parser as _;
+
+/// The whole program: the arguments, and the machine to look at and to touch.
+pub fn main(args: impl IntoIterator<Item = OsString>, system: &dyn system::System) -> exit::Exit {
+    let cli = match cli::Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print(); // a reader that went away is no error of ours
+            return if error.use_stderr() { exit::Exit::Usage } else { exit::Exit::Ok };
+        }
+    };
+    if cli.verbose {
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_writer(std::io::stderr)
+            .with_ansi(false)
+            .with_target(false)
+            .init();
+    }
+    commands::run(cli, system)
+}

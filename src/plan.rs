@@ -1,0 +1,259 @@
+//! A plan is a value: what a verb is going to do, step by step, and what an undo does beyond putting the files back.
+//! The dry run prints the same value that [`crate::apply`] runs, so the two cannot disagree.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    service::{Probe, Readiness, StartType},
+    system::Cmd,
+};
+
+/// What a verb is going to do. An empty plan means: nothing to change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Done in order. An undo first takes commands back and puts files back, in reverse order, then does what
+    /// [`Step::OnRollback`] says, in order; of all that only what was begun.
+    pub steps: Vec<Step>,
+    /// Whether an earlier version is replaced, which an undo brings back.
+    pub replaces: bool,
+}
+
+/// One step: a closed list. Steps name intentions, never what is only known later (a pid).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// Creates a folder that is not there.
+    Mkdir {
+        /// The folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Writes a file, at once.
+    WriteFile {
+        /// The file.
+        path: PathBuf,
+        /// All it will hold.
+        text: String,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Makes a symbolic link, at once.
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// Where it points.
+        target: PathBuf,
+    },
+    /// Removes a file or a link.
+    Remove {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Removes a folder if it is empty by then.
+    Rmdir {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Runs a command.
+    Run {
+        /// The command.
+        cmd: Cmd,
+        /// Run only if this holds by then.
+        only_if: Option<Condition>,
+        /// Takes its effect back, before the files are put back.
+        undo: Option<Cmd>,
+    },
+    /// Waits until the condition holds.
+    Await {
+        /// What must hold.
+        condition: Condition,
+        /// How long at most.
+        deadline: Duration,
+    },
+    /// Nothing now. If the plan fails later: done once the files are back (a `daemon-reload` must come after the unit is
+    /// gone, not before).
+    OnRollback(Box<Step>),
+}
+
+/// What a step can wait for or depend on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Condition {
+    /// The app is ready (its probe answers, or it has settled).
+    Ready {
+        /// The app's native name.
+        unit: String,
+        /// How to tell.
+        readiness: Readiness,
+        /// What active means for it.
+        start_type: StartType,
+        /// Automatic restarts there were before: one more is a crash.
+        restarts: u32,
+    },
+    /// It is active.
+    Running {
+        /// The app's native name.
+        unit: String,
+    },
+    /// It is not active, and no process of it is left.
+    Stopped {
+        /// The app's native name.
+        unit: String,
+    },
+    /// Its last start has failed, and the service manager remembers that.
+    Failed {
+        /// The app's native name.
+        unit: String,
+    },
+    /// The service manager holds an older version than the disk.
+    Stale {
+        /// The app's native name.
+        unit: String,
+    },
+    /// The service manager itself answers (a user's, after lingering was enabled).
+    Manager,
+}
+
+impl Plan {
+    /// Whether there is nothing to change.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Every path that a step or its undo may change, each once, in order.
+    pub fn paths(&self) -> Vec<&Path> {
+        let mut paths = Vec::new();
+        for step in &self.steps {
+            if let Some(path) = step.path()
+                && !paths.contains(&path)
+            {
+                paths.push(path);
+            }
+        }
+        paths
+    }
+}
+
+impl Step {
+    /// The path it changes, if it is a step of the file system.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Mkdir { path, .. }
+            | Self::WriteFile { path, .. }
+            | Self::Link { path, .. }
+            | Self::Remove { path }
+            | Self::Rmdir { path } => Some(path),
+            Self::Run { .. } | Self::Await { .. } | Self::OnRollback(_) => None,
+        }
+    }
+
+    /// The step, for the case that a later one fails.
+    pub fn on_rollback(self) -> Self {
+        Self::OnRollback(Box::new(self))
+    }
+
+    /// A command with neither condition nor undo.
+    pub fn run(cmd: Cmd) -> Self {
+        Self::Run {
+            cmd,
+            only_if: None,
+            undo: None,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    /// One line: the imperative, then the thing.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mkdir { path, mode } => write!(f, "mkdir   {} ({mode:04o})", path.display()),
+            Self::WriteFile { path, text, mode } => {
+                write!(f, "write   {} ({} bytes, {mode:04o})", path.display(), text.len())
+            }
+            Self::Link { path, target } => write!(f, "link    {} -> {}", path.display(), target.display()),
+            Self::Remove { path } => write!(f, "remove  {}", path.display()),
+            Self::Rmdir { path } => write!(f, "rmdir   {} if empty", path.display()),
+            Self::Run { cmd, only_if, .. } => {
+                write!(f, "run     {cmd}")?;
+                only_if
+                    .as_ref()
+                    .map_or(Ok(()), |condition| write!(f, ", if {condition}"))
+            }
+            Self::Await { condition, deadline } => {
+                write!(f, "wait    until {condition}, at most {}", Span(*deadline))
+            }
+            Self::OnRollback(step) => write!(f, "(undo)  {step}"),
+        }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready {
+                unit,
+                readiness,
+                start_type,
+                ..
+            } => {
+                write!(f, "{unit} is ready: ")?;
+                match (&readiness.probe, start_type) {
+                    (Some(probe), _) => write!(f, "{probe}"),
+                    (None, StartType::Oneshot) => f.write_str("it has done its work"),
+                    (None, _) => write!(f, "it runs for {} without a restart", Span(readiness.settle)),
+                }
+            }
+            Self::Running { unit } => write!(f, "{unit} is active"),
+            Self::Stopped { unit } => write!(f, "{unit} is stopped"),
+            Self::Failed { unit } => write!(f, "{unit} has failed"),
+            Self::Stale { unit } => write!(f, "the service manager holds an older {unit}"),
+            Self::Manager => f.write_str("the user's service manager answers"),
+        }
+    }
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http { url, .. } => write!(f, "{url} answers"),
+            Self::Tcp { address } => write!(f, "{address} accepts"),
+            Self::Command { argv } => write!(f, "`{}` exits 0", shell_words::join(argv)),
+        }
+    }
+}
+
+/// A length of time as a manifest writes it: `1m30s`, `500ms`.
+pub struct Span(pub Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.as_millis();
+        if rest == 0 {
+            return f.write_str("0s");
+        }
+        for (unit, name) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")] {
+            if rest >= unit {
+                write!(f, "{}{name}", rest / unit)?;
+                rest %= unit;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_reads_as_a_manifest_writes_it() {
+        for (millis, text) in [(0, "0s"), (500, "500ms"), (90_000, "1m30s"), (1_800_000, "30m"), (90_061_001, "1d1h1m1s1ms")] {
+            assert_eq!(Span(Duration::from_millis(millis)).to_string(), text);
+        }
+    }
+}

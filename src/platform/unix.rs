@@ -1,0 +1,272 @@
+//! Linux and its kin.
+
+use std::{
+    fs, io,
+    io::Read,
+    os::unix::{
+        fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+        process::{CommandExt, ExitStatusExt},
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use nix::unistd;
+
+use super::Signal;
+use crate::system::{Cmd, Entry, EntryKind, Output, User};
+
+static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+
+/// From now on SIGINT, SIGTERM and SIGHUP are noted for [`signal`] instead of ending us.
+pub fn note_signals() -> io::Result<()> {
+    let noted = SIGNAL.get_or_init(Arc::default);
+    for (number, value) in [
+        (signal_hook::consts::SIGINT, 1),
+        (signal_hook::consts::SIGTERM, 2),
+        (signal_hook::consts::SIGHUP, 2),
+    ] {
+        signal_hook::flag::register_usize(number, Arc::clone(noted), value)?;
+    }
+    Ok(())
+}
+
+/// The signal that asks us to end, if one came.
+pub fn signal() -> Option<Signal> {
+    match SIGNAL.get().map_or(0, |noted| noted.load(Ordering::Relaxed)) {
+        0 => None,
+        1 => Some(Signal::Interrupt),
+        _ => Some(Signal::Terminate),
+    }
+}
+
+/// Runs a command to its end, or until `give_up` says so: then it is killed and the result is an error. It reads nothing
+/// from us, and a Ctrl-C at our terminal does not reach it: what it does is ours to undo.
+pub fn run(cmd: &Cmd, give_up: &dyn Fn() -> bool) -> io::Result<Output> {
+    let mut command = Command::new(&cmd.program);
+    command
+        .args(&cmd.args)
+        .envs(cmd.env.iter().map(|(key, value)| (key, value)));
+    wait(&mut command, give_up)
+}
+
+/// Runs a prepared command, capturing what it says.
+pub fn wait(command: &mut Command, give_up: &dyn Fn() -> bool) -> io::Result<Output> {
+    const LOOK: Duration = Duration::from_millis(50);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()?;
+    let (sender, receiver) = mpsc::channel();
+    let stdout = child.stdout.take().map(|pipe| gather(pipe, sender.clone()));
+    let stderr = child.stderr.take().map(|pipe| gather(pipe, sender));
+    while let Err(mpsc::RecvTimeoutError::Timeout) = receiver.recv_timeout(LOOK) {
+        if give_up() {
+            return stop(&mut child);
+        }
+    }
+    let status = child.wait()?;
+    let text = |reader: Option<std::thread::JoinHandle<Vec<u8>>>| {
+        let bytes = reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    Ok(Output {
+        code: exit_code(status),
+        stdout: text(stdout),
+        stderr: text(stderr),
+    })
+}
+
+/// Becomes the command; returns only if that fails.
+pub fn become_command(cmd: &Cmd) -> io::Error {
+    Command::new(&cmd.program)
+        .args(&cmd.args)
+        .envs(cmd.env.iter().map(|(key, value)| (key, value)))
+        .exec()
+}
+
+/// Reads a pipe to its end on a thread of its own, so that neither pipe can block the other. The sender is dropped at the
+/// end: when both are, the command has closed its outputs.
+fn gather(mut pipe: impl Read + Send + 'static, done: mpsc::Sender<()>) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes); // what could be read is what there is to tell
+        drop(done);
+        bytes
+    })
+}
+
+/// Ends the command's whole process group.
+fn stop(child: &mut Child) -> io::Result<Output> {
+    if let Ok(pid) = i32::try_from(child.id()) {
+        let _ = nix::sys::signal::killpg(unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+    }
+    child.wait()?;
+    Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted"))
+}
+
+/// As a shell reports it: 128 + n for a death by signal n.
+pub fn exit_code(status: ExitStatus) -> i32 {
+    status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+}
+
+/// Makes the command run with the identity, folder and environment of another process: a probe runs as the app it asks,
+/// never as root for it.
+pub fn like_process(command: &mut Command, pid: u32) -> io::Result<()> {
+    let proc = PathBuf::from(format!("/proc/{pid}"));
+    let status = fs::read_to_string(proc.join("status"))?;
+    let ids = |field: &str| -> Vec<u32> {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(field))
+            .map(|rest| rest.split_whitespace().filter_map(|id| id.parse().ok()).collect())
+            .unwrap_or_default()
+    };
+    let (Some(&uid), Some(&gid)) = (ids("Uid:").get(1), ids("Gid:").get(1)) else {
+        return Err(io::Error::other(format!("process {pid} has no identity to borrow")));
+    };
+    let environment = fs::read(proc.join("environ"))?;
+    command.env_clear().envs(environment.split(|&b| b == 0).filter_map(|entry| {
+        let at = entry.iter().position(|&b| b == b'=')?;
+        let text = |bytes: &[u8]| -> std::ffi::OsString { std::os::unix::ffi::OsStringExt::from_vec(bytes.to_vec()) };
+        Some((text(&entry[..at]), text(&entry[at + 1..])))
+    }));
+    command.current_dir(proc.join("cwd"));
+    if euid() == 0 {
+        let groups: Vec<_> = ids("Groups:").into_iter().map(unistd::Gid::from_raw).collect();
+        as_identity(command, uid, gid, groups);
+    }
+    Ok(())
+}
+
+/// Drops root for another identity between fork and exec.
+#[allow(unsafe_code)]
+fn as_identity(command: &mut Command, uid: u32, gid: u32, groups: Vec<unistd::Gid>) {
+    let drop_root = move || {
+        unistd::setgroups(&groups)?;
+        unistd::setgid(unistd::Gid::from_raw(gid))?;
+        unistd::setuid(unistd::Uid::from_raw(uid))?;
+        Ok(())
+    };
+    // SAFETY: the closure makes three system calls on data prepared before the fork; it allocates nothing.
+    unsafe { command.pre_exec(drop_root) };
+}
+
+/// What `stat` says, in our terms.
+pub fn entry(meta: &fs::Metadata) -> Entry {
+    let kind = match meta.file_type() {
+        kind if kind.is_file() => EntryKind::File,
+        kind if kind.is_dir() => EntryKind::Folder,
+        kind if kind.is_symlink() => EntryKind::Link(PathBuf::new()),
+        _ => EntryKind::Other,
+    };
+    Entry {
+        kind,
+        mode: meta.mode() & 0o7777,
+        uid: meta.uid(),
+        gid: meta.gid(),
+        len: meta.len(),
+    }
+}
+
+/// An account, by name or number.
+pub fn user(name_or_number: &str) -> Option<User> {
+    let by_number = || {
+        let uid = unistd::Uid::from_raw(name_or_number.parse().ok()?);
+        Some(unistd::User::from_uid(uid).ok().flatten().map_or(
+            User {
+                name: None,
+                uid: uid.as_raw(),
+                gid: uid.as_raw(),
+                home: PathBuf::from("/"),
+            },
+            account,
+        ))
+    };
+    unistd::User::from_name(name_or_number)
+        .ok()
+        .flatten()
+        .map(account)
+        .or_else(by_number)
+}
+
+fn account(user: unistd::User) -> User {
+    User {
+        name: Some(user.name),
+        uid: user.uid.as_raw(),
+        gid: user.gid.as_raw(),
+        home: user.dir,
+    }
+}
+
+/// A group's name (or its number, where it has no name), by name or number.
+pub fn group(name_or_number: &str) -> Option<String> {
+    let by_number = || {
+        let gid = unistd::Gid::from_raw(name_or_number.parse().ok()?);
+        let named = unistd::Group::from_gid(gid).ok().flatten();
+        Some(named.map_or_else(|| gid.to_string(), |group| group.name))
+    };
+    unistd::Group::from_name(name_or_number)
+        .ok()
+        .flatten()
+        .map(|group| group.name)
+        .or_else(by_number)
+}
+
+/// Whom we run as.
+pub fn euid() -> u32 {
+    unistd::geteuid().as_raw()
+}
+
+/// Time since boot without suspend.
+pub fn monotonic() -> Duration {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Into::into)
+}
+
+/// Creates a file that only we can read, and that was not there.
+pub fn create_private(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+/// Sets the permission bits, whatever the umask.
+pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+/// Gives a file to its former owner. Only root can, and only root has to.
+pub fn set_owner(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    if euid() != 0 {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(path, Some(uid), Some(gid))
+}
+
+/// Creates a symbolic link.
+pub fn symlink(target: &Path, path: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, path)
+}
+
+/// Puts a folder's names on disk.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}
+
+/// Whether the open file is the one at the path.
+pub fn is_same_file(file: &fs::File, path: &Path) -> bool {
+    let Ok(open) = file.metadata() else { return false };
+    fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (open.dev(), open.ino()))
+}

@@ -1,0 +1,207 @@
+//! What was installed: one folder an app in the scope's state folder. `receipt.json` can be read by anybody and holds no
+//! values of the environment; `service.json` (the whole checked manifest) and `original.json` (what `--adopt` replaced)
+//! only by the owner.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    exit::{Exit, Failure},
+    journal::Before,
+    service::{Probe as Question, Readiness, Scope, Service, StartType},
+    system::Probe,
+};
+
+/// The version of the format written here.
+pub const FORMAT: u32 = 1;
+
+/// What was installed, without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Version of this format.
+    pub format: u32,
+    /// The version of the tool that wrote it.
+    pub tool: String,
+    /// The app.
+    pub name: String,
+    /// Its own version.
+    pub version: Option<String>,
+    /// The manifest it came from.
+    pub manifest: PathBuf,
+    /// Whose service manager keeps it.
+    pub scope: Scope,
+    /// The target that renders it (`systemd`).
+    pub backend: String,
+    /// When: seconds since 1970, UTC.
+    pub installed: u64,
+    /// The account that installed it.
+    pub by: String,
+    /// The native artefact.
+    pub unit: PathBuf,
+    /// SHA-256 of what was written there, in hexadecimal.
+    pub digest: String,
+    /// The links that start it at boot.
+    pub links: Vec<PathBuf>,
+    /// Units it requires or wants.
+    pub needs: Vec<String>,
+    /// How to tell that it is ready. A command probe is left out: it may hold secrets, `service.json` has it.
+    pub readiness: Readiness,
+    /// Whether a probe was left out of `readiness`.
+    pub is_probe_private: bool,
+    /// What active means for it.
+    pub start_type: StartType,
+    /// From the start until ready, in milliseconds.
+    pub start_timeout_ms: u64,
+    /// Whether a unit that was not ours was there before, kept as version 0.
+    pub adopted: bool,
+}
+
+/// The unit that `--adopt` replaced: version 0, which `uninstall` puts back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Original {
+    /// What lay at the unit's path.
+    pub unit: Before,
+    /// The links that started it at boot, with their targets.
+    pub links: Vec<(PathBuf, PathBuf)>,
+    /// Whether it was active.
+    pub active: bool,
+}
+
+/// What one scope holds beyond its apps.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScopeRecord {
+    /// Folders we created, to be removed when they are empty again.
+    pub folders: Vec<PathBuf>,
+    /// Whether we enabled lingering, to be reverted after the last app.
+    pub lingering: bool,
+}
+
+impl Receipt {
+    /// The readiness that anybody may read, and whether something was left out.
+    pub fn public(readiness: &Readiness) -> (Readiness, bool) {
+        let is_private = matches!(readiness.probe, Some(Question::Command { .. }));
+        let public = Readiness {
+            probe: readiness.probe.clone().filter(|_| !is_private),
+            ..readiness.clone()
+        };
+        (public, is_private)
+    }
+}
+
+/// Where the scope's state lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// The store in this folder, which may not exist.
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// The state folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of all apps.
+    pub fn apps(&self) -> PathBuf {
+        self.root.join("apps")
+    }
+
+    /// One app's folder.
+    pub fn app(&self, name: &str) -> PathBuf {
+        self.apps().join(name)
+    }
+
+    /// One app's receipt.
+    pub fn receipt_path(&self, name: &str) -> PathBuf {
+        self.app(name).join("receipt.json")
+    }
+
+    /// One app's checked manifest.
+    pub fn service_path(&self, name: &str) -> PathBuf {
+        self.app(name).join("service.json")
+    }
+
+    /// What `--adopt` replaced.
+    pub fn original_path(&self, name: &str) -> PathBuf {
+        self.app(name).join("original.json")
+    }
+
+    /// The scope's own record.
+    pub fn record_path(&self) -> PathBuf {
+        self.root.join("scope.json")
+    }
+
+    /// One app's receipt, if it is installed.
+    pub fn receipt(&self, name: &str, look: &dyn Probe) -> Result<Option<Receipt>, Failure> {
+        let receipt: Option<Receipt> = read(&self.receipt_path(name), look)?;
+        match receipt {
+            Some(receipt) if receipt.format > FORMAT => Err(Failure::new(
+                Exit::Failed,
+                format!(
+                    "{} has format {}, written by autoglm-boot {}; this one reads up to {FORMAT}",
+                    self.receipt_path(name).display(),
+                    receipt.format,
+                    receipt.tool
+                ),
+            )
+            .repair("use that version of autoglm-boot, or a newer one")),
+            receipt => Ok(receipt),
+        }
+    }
+
+    /// Every installed app's receipt, by name.
+    pub fn receipts(&self, look: &dyn Probe) -> Result<Vec<Receipt>, Failure> {
+        let folders = look.list(&self.apps()).map_err(|error| unreadable(&self.apps(), &error))?;
+        let names = folders.iter().filter_map(|path| path.file_name()?.to_str());
+        names.filter_map(|name| self.receipt(name, look).transpose()).collect()
+    }
+
+    /// The checked manifest of an installed app. `None` also where we may not read it.
+    pub fn service(&self, name: &str, look: &dyn Probe) -> Option<Service> {
+        read(&self.service_path(name), look).ok().flatten()
+    }
+
+    /// What `--adopt` replaced.
+    pub fn original(&self, name: &str, look: &dyn Probe) -> Result<Option<Original>, Failure> {
+        read(&self.original_path(name), look)
+    }
+
+    /// The scope's own record.
+    pub fn record(&self, look: &dyn Probe) -> Result<ScopeRecord, Failure> {
+        Ok(read(&self.record_path(), look)?.unwrap_or_default())
+    }
+}
+
+/// SHA-256 in hexadecimal.
+pub fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// As it is written to disk.
+pub fn to_json<T: Serialize>(value: &T) -> Result<String, Failure> {
+    serde_json::to_string_pretty(value)
+        .map(|text| text + "\n")
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot write a record: {error}")))
+}
+
+fn read<T: for<'de> Deserialize<'de>>(path: &Path, look: &dyn Probe) -> Result<Option<T>, Failure> {
+    let bytes = match look.read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(path, &error)),
+    };
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()))
+        .repair("move it away and install the app again with --adopt")
+}

@@ -1,0 +1,321 @@
+//! Templates and escaping: the only file that knows tera. One function a target.
+//!
+//! Every value is escaped here, by the rules of the directive it goes into, before the template sees it: the template
+//! itself only lays out lines. Rules as read in systemd.syntax(7), systemd.service(5) and systemd.exec(5), and as measured
+//! by the fidelity lab under a running systemd.
+
+use std::{fmt::Write as _, path::Path, time::Duration};
+
+use serde::Serialize;
+
+use crate::{
+    backend::Rendered,
+    exit::{Exit, Failure},
+    service::{RestartPolicy, RunAs, Scope, Service, StartType},
+};
+
+const SYSTEMD: &str = include_str!("../templates/systemd.service.tera");
+
+/// The unit of ours that resets an app's restart budget after a stop that was asked for.
+pub const RESET_UNIT: &str = "autoglm-boot-reset@.service";
+
+/// What systemd searches where a unit says nothing (systemd.exec(5), `ExecSearchPath=`), for the folders put before it.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What the template of a unit lays out: lines and values, escaped.
+#[derive(Serialize)]
+struct Unit<'a> {
+    name: &'a str,
+    manifest: String,
+    description: String,
+    after: Vec<String>,
+    requires: &'a [String],
+    wants: &'a [String],
+    start_limit_interval: String,
+    start_limit_burst: u32,
+    on_success: String,
+    raw_unit: Vec<String>,
+    start_type: StartType,
+    identity: Vec<String>,
+    working_directory: String,
+    environment: Vec<String>,
+    environment_files: Vec<String>,
+    pre_start: Vec<String>,
+    command: String,
+    is_oneshot: bool,
+    start_timeout: String,
+    stop_timeout: String,
+    stop_signal: &'a str,
+    restart: &'static str,
+    restart_delay: String,
+    limits: Vec<String>,
+    log_interval: String,
+    log_burst: u32,
+    raw_service: Vec<String>,
+    wanted_by: &'static str,
+}
+
+/// The systemd unit of an app.
+pub fn systemd(service: &Service) -> Result<Rendered, Failure> {
+    let broken = |error: tera::Error| Failure::new(Exit::Failed, format!("the template of the unit is broken: {error}"));
+    let context = tera::Context::from_serialize(unit(service)).map_err(broken)?;
+    let mut templates = tera::Tera::default();
+    templates.add_raw_template("systemd.service.tera", SYSTEMD).map_err(broken)?;
+    Ok(Rendered {
+        file: format!("{}.service", service.name),
+        text: templates.render("systemd.service.tera", &context).map_err(broken)?,
+        losses: losses(service),
+    })
+}
+
+/// The unit that resets restart budgets in this scope.
+pub fn systemd_reset(scope: Scope) -> &'static str {
+    match scope {
+        Scope::System => include_str!("../templates/systemd.reset.service"),
+        Scope::User => include_str!("../templates/systemd.reset.user.service"),
+    }
+}
+
+fn unit(service: &Service) -> Unit<'_> {
+    let restart = &service.restart;
+    let has_budget = restart.policy != RestartPolicy::Never && restart.max_attempts > 0;
+    Unit {
+        name: &service.name,
+        manifest: comment(&service.manifest.to_string_lossy()),
+        description: specifiers(&service.description),
+        after: after(service),
+        requires: &service.dependencies.requires,
+        wants: &service.dependencies.wants,
+        start_limit_interval: seconds(if has_budget { restart.window } else { Duration::ZERO }),
+        start_limit_burst: restart.max_attempts.saturating_add(1),
+        on_success: RESET_UNIT.replace('@', &format!("@{}", service.name)),
+        raw_unit: raw(service, "Unit"),
+        start_type: service.start_type,
+        identity: identity(service),
+        working_directory: path(&service.working_directory),
+        environment: environment(service),
+        environment_files: service.environment_files.iter().map(|file| glob_free(file)).collect(),
+        pre_start: service.pre_start.iter().map(|argv| command_line(argv)).collect(),
+        command: command_line(&service.command),
+        is_oneshot: service.start_type == StartType::Oneshot,
+        start_timeout: seconds(service.start_timeout),
+        stop_timeout: seconds(service.stop_timeout),
+        stop_signal: &service.stop_signal,
+        restart: match restart.policy {
+            RestartPolicy::Always => "always",
+            RestartPolicy::OnFailure => "on-failure",
+            RestartPolicy::Never => "no",
+        },
+        restart_delay: seconds(restart.delay),
+        limits: limits(service),
+        log_interval: seconds(service.logging.rate_limit.interval),
+        log_burst: service.logging.rate_limit.burst,
+        raw_service: raw(service, "Service"),
+        wanted_by: match service.scope {
+            Scope::System => "multi-user.target",
+            Scope::User => "default.target",
+        },
+    }
+}
+
+/// `requires` means ordering too: systemd's `Requires=` alone starts both at once.
+fn after(service: &Service) -> Vec<String> {
+    let dependencies = &service.dependencies;
+    let mut after = dependencies.after.clone();
+    for unit in dependencies.requires.iter().chain(&dependencies.wants) {
+        if !after.contains(unit) {
+            after.push(unit.clone());
+        }
+    }
+    after
+}
+
+fn identity(service: &Service) -> Vec<String> {
+    match &service.run_as {
+        RunAs::Invoker => Vec::new(),
+        RunAs::Dynamic => vec!["DynamicUser=yes".into()],
+        RunAs::User { user, group } => {
+            let group = group.as_ref().map(|group| format!("Group={group}"));
+            std::iter::once(format!("User={user}")).chain(group).collect()
+        }
+    }
+}
+
+fn environment(service: &Service) -> Vec<String> {
+    let assignment = |(key, value): (&str, &str)| quoted(&format!("{key}={value}"), Dollar::Plain);
+    let mut lines: Vec<_> = service
+        .environment
+        .iter()
+        .map(|(key, value)| assignment((key, value)))
+        .collect();
+    if let Some((variable, level)) = service.logging.level.as_ref().map(|(level, variable)| (variable, level)) {
+        lines.push(assignment((variable, level)));
+    }
+    if !service.path.is_empty() {
+        let mut folders: Vec<_> = service.path.iter().map(|folder| folder.to_string_lossy()).collect();
+        folders.push(DEFAULT_PATH.into());
+        lines.push(assignment(("PATH", &folders.join(":"))));
+    }
+    lines
+}
+
+/// Limits in exact units: bytes, and percent of one core (systemd.resource-control(5)).
+fn limits(service: &Service) -> Vec<String> {
+    let resources = &service.resources;
+    let line = |directive: &str, value: Option<u64>| value.map(|value| format!("{directive}={value}"));
+    [
+        resources.cpu.map(|millis| format!("CPUQuota={}.{}%", millis / 10, millis % 10).replace(".0%", "%")),
+        line("MemoryMax", resources.memory),
+        resources.cpu_request.map(|millis| format!("CPUWeight={}", cpu_weight(millis))),
+        line("MemoryLow", resources.memory_request),
+        line("TasksMax", resources.tasks),
+        line("LimitNOFILE", resources.open_files),
+        resources.shared_memory.map(|bytes| format!("TemporaryFileSystem=/dev/shm:size={bytes},mode=1777")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// One core's request is the default weight, 100; the range is 1 to 10000 (systemd.resource-control(5)).
+fn cpu_weight(millis: u64) -> u64 {
+    (millis / 10).clamp(1, 10_000)
+}
+
+fn raw(service: &Service, section: &str) -> Vec<String> {
+    let lines = service.raw_systemd.get(section).map(Vec::as_slice).unwrap_or_default();
+    lines.iter().map(|(directive, value)| format!("{directive}={value}")).collect()
+}
+
+fn losses(service: &Service) -> Vec<String> {
+    let mut losses = Vec::new();
+    if service.restart.max_delay > service.restart.delay && service.restart.max_attempts != 0 {
+        losses.push(
+            "restart.max_delay: no back-off under this target so far; every restart comes after restart.delay".to_owned(),
+        );
+    }
+    if let Some(millis) = service.resources.cpu_request {
+        losses.push(format!(
+            "resources.cpu_request: systemd knows weights, no guaranteed cores; CPUWeight={} instead (100 for one core)",
+            cpu_weight(millis)
+        ));
+    }
+    losses
+}
+
+/// A program and its arguments. `$` stays single in the first word only: systemd does not expand variables there.
+fn command_line(argv: &[String]) -> String {
+    argv.iter()
+        .enumerate()
+        .map(|(number, word)| quoted(word, if number == 0 { Dollar::Plain } else { Dollar::Doubled }))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dollar {
+    Plain,
+    Doubled,
+}
+
+/// One word in double quotes, which systemd reads back as it was: quotes, backslashes and control characters escaped
+/// ("Quoting", systemd.syntax(7)), specifiers doubled, and noncharacters as their bytes, because raw they make systemd
+/// refuse the whole file.
+fn quoted(word: &str, dollar: Dollar) -> String {
+    let mut line = String::with_capacity(word.len() + 2);
+    line.push('"');
+    for c in word.chars() {
+        match c {
+            '"' => line.push_str("\\\""),
+            '\\' => line.push_str("\\\\"),
+            '\n' => line.push_str("\\n"),
+            '\t' => line.push_str("\\t"),
+            '\r' => line.push_str("\\r"),
+            '%' => line.push_str("%%"),
+            '$' if dollar == Dollar::Doubled => line.push_str("$$"),
+            c if c.is_ascii_control() || is_noncharacter(c) => {
+                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                    let _ = write!(line, "\\x{byte:02x}"); // writing to a string cannot fail
+                }
+            }
+            c => line.push(c),
+        }
+    }
+    line.push('"');
+    line
+}
+
+/// Code points that are no characters (Unicode, "Noncharacters").
+pub fn is_noncharacter(c: char) -> bool {
+    let code = u32::from(c);
+    (0xFDD0..=0xFDEF).contains(&code) || code & 0xFFFE == 0xFFFE
+}
+
+/// A value that is one line, raw, with specifiers.
+fn specifiers(text: &str) -> String {
+    text.replace('%', "%%")
+}
+
+/// A path as systemd takes it: raw, never quoted.
+fn path(path: &Path) -> String {
+    specifiers(&path.to_string_lossy())
+}
+
+/// A path where systemd takes a pattern (`EnvironmentFile=`).
+fn glob_free(file: &Path) -> String {
+    let mut text = String::new();
+    for c in file.to_string_lossy().chars() {
+        if matches!(c, '*' | '?' | '[' | '\\') {
+            text.push('\\');
+        }
+        text.push(c);
+    }
+    specifiers(&text)
+}
+
+/// A comment is one line.
+fn comment(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// A time span in seconds, with its fraction where there is one.
+fn seconds(time: Duration) -> String {
+    match time.subsec_millis() {
+        0 => format!("{}", time.as_secs()),
+        millis => format!("{}.{millis:03}", time.as_secs()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_so_that_nothing_leaves_its_line() {
+        for (word, line) in [
+            ("", "\"\""),
+            ("a b", "\"a b\""),
+            ("x\nExecStartPre=/evil", "\"x\\nExecStartPre=/evil\""),
+            ("\"\\%$", "\"\\\"\\\\%%$$\""),
+            ("\u{1}\u{7f}", "\"\\x01\\x7f\""),
+            ("\u{fffe}", "\"\\xef\\xbf\\xbe\""),
+            ("中文 😀", "\"中文 😀\""),
+        ] {
+            assert_eq!(quoted(word, Dollar::Doubled), line);
+        }
+        assert_eq!(command_line(&["/a$b".into(), "$b".into()]), "\"/a$b\" \"$$b\"");
+    }
+
+    /// `{% if typo %}` is silently false: every variable the template names must be one it is given.
+    #[test]
+    fn the_template_names_only_what_it_is_given() {
+        let mut templates = tera::Tera::default();
+        templates.add_raw_template("t", SYSTEMD).expect("the template parses");
+        let source = include_str!("render.rs");
+        let given = &source[source.find("struct Unit").expect("it is there")..];
+        let given = &given[..given.find("\n}").expect("it ends")];
+        for name in templates.get_template_variables("t").expect("it is there") {
+            assert!(given.contains(&format!("\n    {name}: ")), "{name} is not given");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The checked value: a [`Service`] exists only if the manifest is right and this machine can hold it.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// Whose service manager keeps the app: the machine's, or one user's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// The machine's service manager, as root installs it.
+    System,
+    /// The invoking user's service manager, with lingering.
+    User,
+}
+
+/// An app as it is to be installed: every default filled in, every path absolute, every reference resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// The app's name: a DNS label, so legal as a unit, a task and a Kubernetes name.
+    pub name: String,
+    /// One line for people.
+    pub description: String,
+    /// The app's own version, as the manifest states it.
+    pub version: Option<String>,
+    /// The manifest it came from, absolute.
+    pub manifest: PathBuf,
+    /// Whose service manager keeps it.
+    pub scope: Scope,
+    /// The argument list; the first word is an absolute path.
+    pub command: Vec<String>,
+    /// Absolute, and there when it was checked.
+    pub working_directory: PathBuf,
+    /// Whom the process runs as.
+    pub run_as: RunAs,
+    /// Given to the process byte for byte, in the manifest's order.
+    pub environment: Vec<(String, String)>,
+    /// The user's own `KEY=value` files, absolute.
+    pub environment_files: Vec<PathBuf>,
+    /// Folders put before the default PATH, absolute.
+    pub path: Vec<PathBuf>,
+    /// Commands run before each start; the first word of each is an absolute path.
+    pub pre_start: Vec<Vec<String>>,
+    /// How the process says that it has started.
+    pub start_type: StartType,
+    /// From the start of the process until ready.
+    pub start_timeout: Duration,
+    /// From the stop signal until the whole process tree is killed.
+    pub stop_timeout: Duration,
+    /// The name of the signal, with its SIG.
+    pub stop_signal: String,
+    /// When and how often it is started again.
+    pub restart: Restart,
+    /// Other services.
+    pub dependencies: Dependencies,
+    /// How to tell that it is ready.
+    pub readiness: Readiness,
+    /// Limits and shares.
+    pub resources: Resources,
+    /// Where output goes and how much of it.
+    pub logging: Logging,
+    /// Native directives merged last: section → (directive, value) in the manifest's order.
+    pub raw_systemd: BTreeMap<String, Vec<(String, String)>>,
+}
+
+/// Whom the process runs as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunAs {
+    /// The owner of the user-scope service manager: nothing is rendered.
+    Invoker,
+    /// A user (name, or a number where the number has no name), and the group if it is not the user's own.
+    User {
+        /// User name, or number.
+        user: String,
+        /// Group name, or number.
+        group: Option<String>,
+    },
+    /// A throw-away user (`DynamicUser=`, systemd.exec(5)).
+    Dynamic,
+}
+
+/// How the process says that it has started (`Type=`, systemd.service(5)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StartType {
+    /// Started when the program was executed.
+    Exec,
+    /// It says so itself (`sd_notify(3)`).
+    Notify,
+    /// The first process exits when the daemon stands.
+    Forking,
+    /// It does its work and ends; afterwards the service counts as active.
+    Oneshot,
+}
+
+/// When and how often the app is started again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restart {
+    /// On which ends.
+    pub policy: RestartPolicy,
+    /// Before the first restart.
+    pub delay: Duration,
+    /// Exponential back-off up to this; equal to `delay` for none.
+    pub max_delay: Duration,
+    /// Restarts within the window before giving up; 0: never give up.
+    pub max_attempts: u32,
+    /// The window of `max_attempts`.
+    pub window: Duration,
+}
+
+/// On which ends the app is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    /// On every end.
+    Always,
+    /// On an unclean end.
+    OnFailure,
+    /// Never.
+    Never,
+}
+
+/// Other services: unit names, `.service` already added to the names of apps of ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependencies {
+    /// Ordering only.
+    pub after: Vec<String>,
+    /// Ordering, and no start without them.
+    pub requires: Vec<String>,
+    /// Started too, not insisted on.
+    pub wants: Vec<String>,
+}
+
+/// How to tell that the app is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// What is asked; without a probe the app is ready when it has run for `settle` without a restart.
+    pub probe: Option<Probe>,
+    /// How long one answer may take.
+    pub timeout: Duration,
+    /// Between two questions.
+    pub interval: Duration,
+    /// Without a probe: ready after so long without a restart.
+    pub settle: Duration,
+}
+
+/// One question to the app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Probe {
+    /// An HTTP GET.
+    Http {
+        /// `http://host:port/path`.
+        url: String,
+        /// Inclusive ranges of statuses that are well.
+        expect_status: Vec<(u16, u16)>,
+        /// Must be within the body.
+        expect_body: Option<String>,
+    },
+    /// A TCP connection that is accepted.
+    Tcp {
+        /// `host:port`.
+        address: String,
+    },
+    /// A command that exits 0; the first word is an absolute path.
+    Command {
+        /// The argument list.
+        argv: Vec<String>,
+    },
+}
+
+/// Limits and shares, in exact units.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Hard limit, in thousandths of a core.
+    pub cpu: Option<u64>,
+    /// Hard limit, in bytes.
+    pub memory: Option<u64>,
+    /// Guaranteed share, in thousandths of a core.
+    pub cpu_request: Option<u64>,
+    /// Guaranteed share, in bytes.
+    pub memory_request: Option<u64>,
+    /// Processes and threads.
+    pub tasks: Option<u64>,
+    /// Open files of one process.
+    pub open_files: Option<u64>,
+    /// The size of a private `/dev/shm`, in bytes.
+    pub shared_memory: Option<u64>,
+}
+
+/// Where output goes and how much of it. The journal is the only destination so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logging {
+    /// The level handed to the app, in the variable that is named here.
+    pub level: Option<(String, String)>,
+    /// Lines within the interval before the rest of it is dropped.
+    pub rate_limit: RateLimit,
+}
+
+/// A flood of lines must not fill the disk (`LogRateLimitBurst=`, systemd.exec(5)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateLimit {
+    /// Lines within `interval`; 0: no limit.
+    pub burst: u32,
+    /// The interval; 0: no limit.
+    pub interval: Duration,
+}

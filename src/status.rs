@@ -1,0 +1,202 @@
+//! How an app is: a pure judgement of what was observed.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use serde::Serialize;
+
+use crate::{
+    backend::{Live, systemd::ending},
+    exit::Exit,
+    plan::Span,
+    receipt::Receipt,
+    service::{Scope, StartType},
+};
+
+/// The states of an app, each with one meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Word {
+    /// Neither ours nor anybody's.
+    NotInstalled,
+    /// A unit of that name is there, but it is not ours.
+    Foreign,
+    /// An install or uninstall was cut short, and waits for the next one to undo or finish it.
+    InterruptedInstall,
+    /// An install or uninstall is at work this moment.
+    Installing,
+    /// Not running, and does not start at boot.
+    Disabled,
+    /// Not running, but starts at boot.
+    Stopped,
+    /// On its way up.
+    Starting,
+    /// Runs; whether it is ready is not known (no probe, and it has not settled; or the probe may not be asked by this user).
+    Running,
+    /// Runs, and its probe answers well, or it has settled.
+    Ready,
+    /// Runs, but its probe does not answer well, and it has had its time.
+    Unhealthy,
+    /// It ended by itself and waits for its next start.
+    Restarting,
+    /// It ended, and nobody will start it again.
+    Failed,
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotInstalled => "not installed",
+            Self::Foreign => "foreign",
+            Self::InterruptedInstall => "interrupted install",
+            Self::Installing => "being installed",
+            Self::Disabled => "disabled",
+            Self::Stopped => "stopped",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Ready => "ready",
+            Self::Unhealthy => "unhealthy",
+            Self::Restarting => "restarting",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+impl Word {
+    /// What `status` exits with.
+    pub fn exit(self) -> Exit {
+        match self {
+            Self::Running | Self::Ready => Exit::Ok,
+            Self::Starting | Self::Unhealthy | Self::Restarting | Self::Installing | Self::InterruptedInstall => Exit::NotReady,
+            Self::Disabled | Self::Stopped | Self::Failed => Exit::NotRunning,
+            Self::NotInstalled | Self::Foreign => Exit::NotInstalled,
+        }
+    }
+}
+
+/// What was seen of one app.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// Our receipt.
+    pub receipt: Option<&'a Receipt>,
+    /// What the service manager says.
+    pub live: &'a Live,
+    /// What the probe said; `None` where there is none, or it could not be asked.
+    pub answer: Option<Result<(), String>>,
+    /// Whether it differs from what was installed.
+    pub is_drifted: bool,
+    /// An intent of ours about it: whether its writer still runs.
+    pub intent: Option<bool>,
+    /// The monotonic clock.
+    pub now: Duration,
+}
+
+/// How one app is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The app.
+    pub name: String,
+    /// Its state.
+    pub state: Word,
+    /// What there is to say about it.
+    pub detail: String,
+    /// Changed by hand since it was installed.
+    pub drifted: bool,
+    /// Starts at boot.
+    pub enabled_at_boot: bool,
+    /// Seconds since it is in this state.
+    pub since_seconds: Option<u64>,
+    /// Its main process.
+    pub pid: Option<u32>,
+    /// Bytes in use by all its processes.
+    pub memory_bytes: Option<u64>,
+    /// Automatic restarts since the last start by hand.
+    pub restarts: u32,
+    /// How it ended last.
+    pub last_exit: Option<String>,
+    /// The app's own version.
+    pub version: Option<String>,
+    /// Whose service manager.
+    pub scope: Option<Scope>,
+    /// The native name.
+    pub unit: String,
+    /// The file it was read from.
+    pub fragment: Option<PathBuf>,
+    /// The user's additions.
+    pub drop_ins: Vec<PathBuf>,
+    /// The manifest it came from.
+    pub manifest: Option<PathBuf>,
+}
+
+/// Judges what was seen.
+pub fn judge(name: &str, seen: &Seen) -> Status {
+    let live = seen.live;
+    let (state, detail) = word(seen);
+    let since = if live.active == "active" { live.active_since } else { live.changed };
+    let last_exit = Some(ending(live)).filter(|text| !text.is_empty());
+    Status {
+        name: name.into(),
+        state,
+        detail,
+        drifted: seen.is_drifted,
+        enabled_at_boot: live.is_enabled(),
+        since_seconds: since.map(|at| seen.now.saturating_sub(at).as_secs()),
+        pid: live.pid,
+        memory_bytes: live.memory,
+        restarts: live.restarts,
+        last_exit,
+        version: seen.receipt.and_then(|receipt| receipt.version.clone()),
+        scope: seen.receipt.map(|receipt| receipt.scope),
+        unit: live.unit.clone(),
+        fragment: live.fragment.clone(),
+        drop_ins: live.drop_ins.clone(),
+        manifest: seen.receipt.map(|receipt| receipt.manifest.clone()),
+    }
+}
+
+fn word(seen: &Seen) -> (Word, String) {
+    let live = seen.live;
+    match seen.intent {
+        Some(true) => return (Word::Installing, "another autoglm-boot is at work".into()),
+        Some(false) => {
+            let repair = "the next install or uninstall undoes or finishes it".to_owned();
+            return (Word::InterruptedInstall, repair);
+        }
+        None => {}
+    }
+    let Some(receipt) = seen.receipt else {
+        return if live.is_known() {
+            let from = live.fragment.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+            (Word::Foreign, format!("a unit of that name is there and is not ours: {from}"))
+        } else {
+            (Word::NotInstalled, String::new())
+        };
+    };
+    let end = ending(live);
+    match live.active.as_str() {
+        "active" | "reloading" => active(seen, receipt),
+        "failed" => (Word::Failed, end),
+        "activating" if live.is_between_restarts() => {
+            (Word::Restarting, format!("{} restarts so far; it ended with {end}", live.restarts))
+        }
+        "activating" => (Word::Starting, live.sub.clone()),
+        "deactivating" => (Word::Stopped, "stopping".into()),
+        _ if live.is_enabled() => (Word::Stopped, end),
+        _ => (Word::Disabled, "does not run, and does not start at boot".into()),
+    }
+}
+
+fn active(seen: &Seen, receipt: &Receipt) -> (Word, String) {
+    let age = seen.now.saturating_sub(seen.live.active_since.unwrap_or_default());
+    match &seen.answer {
+        Some(Ok(())) => (Word::Ready, String::new()),
+        // Before it could be ready even once, silence is no illness.
+        Some(Err(answer)) if age < Duration::from_millis(receipt.start_timeout_ms) && seen.live.restarts == 0 => {
+            (Word::Starting, answer.clone())
+        }
+        Some(Err(answer)) => (Word::Unhealthy, answer.clone()),
+        None if receipt.is_probe_private => (Word::Running, "its readiness command may be asked by root only".into()),
+        None if receipt.start_type == StartType::Oneshot => (Word::Ready, "it has done its work".into()),
+        None if age >= receipt.readiness.settle => (Word::Ready, String::new()),
+        None => (Word::Running, format!("not settled yet: {}", Span(receipt.readiness.settle))),
+    }
+}

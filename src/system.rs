@@ -1,0 +1,398 @@
+//! Looking at the machine ([`Probe`]) and touching it ([`System`]). With `platform/`, the only effects.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // this is the boundary that clippy.toml guards
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    health,
+    platform::{self, Signal},
+    service,
+};
+
+/// A program and its arguments: never a joined string, never a shell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cmd {
+    /// A bare name, found on PATH, or an absolute path.
+    pub program: String,
+    /// What it is given.
+    pub args: Vec<String>,
+    /// Set in addition to our own environment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<(String, String)>,
+}
+
+impl Cmd {
+    /// A command with its arguments.
+    pub fn new<S: Into<String>>(program: &str, args: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            program: program.into(),
+            args: args.into_iter().map(Into::into).collect(),
+            env: Vec::new(),
+        }
+    }
+}
+
+impl std::fmt::Display for Cmd {
+    /// As it would be typed.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&shell_words::quote(&self.program))?;
+        self.args
+            .iter()
+            .try_for_each(|arg| write!(f, " {}", shell_words::quote(arg)))
+    }
+}
+
+/// How a command ended and what it said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Output {
+    /// The exit code; 128 + n for a death by signal n, as a shell reports it.
+    pub code: i32,
+    /// Standard output, invalid bytes replaced.
+    pub stdout: String,
+    /// Standard error, invalid bytes replaced.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Whether it exited 0.
+    pub fn is_ok(&self) -> bool {
+        self.code == 0
+    }
+}
+
+/// What lies at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// File, folder, link or something else.
+    pub kind: EntryKind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Bytes.
+    pub len: u64,
+}
+
+/// The kind of an [`Entry`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link and where it points.
+    Link(PathBuf),
+    /// A device, a socket, a pipe.
+    Other,
+}
+
+/// An account of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its name; a number may have none.
+    pub name: Option<String>,
+    /// Its number.
+    pub uid: u32,
+    /// Its first group.
+    pub gid: u32,
+    /// Its home folder.
+    pub home: PathBuf,
+}
+
+/// Looking at the machine: nothing here changes it.
+pub trait Probe {
+    /// A file's bytes.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// lstat(2); `None` where nothing is.
+    fn entry(&self, path: &Path) -> io::Result<Option<Entry>>;
+    /// stat(2), following links; `None` where nothing is.
+    fn target(&self, path: &Path) -> io::Result<Option<Entry>>;
+    /// What a folder holds, sorted; empty where there is no folder.
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
+    /// A command that only looks.
+    fn query(&self, cmd: &Cmd) -> io::Result<Output>;
+    /// The first executable of that name in the folders.
+    fn find_program(&self, name: &str, path: &[PathBuf]) -> Option<PathBuf>;
+    /// An account, by name or number.
+    fn user(&self, name_or_number: &str) -> Option<User>;
+    /// A group's name (or its number, where it has no name), by name or number.
+    fn group(&self, name_or_number: &str) -> Option<String>;
+    /// A variable of our own environment.
+    fn env(&self, name: &str) -> Option<OsString>;
+    /// Whom we run as.
+    fn euid(&self) -> u32;
+    /// Our own home folder.
+    fn home(&self) -> Option<PathBuf>;
+    /// Asks the app once; `pid` is its main process. An error says what the answer was.
+    fn ask(&self, probe: &service::Probe, timeout: Duration, pid: Option<u32>) -> Result<(), String>;
+    /// Time since boot without suspend (`CLOCK_MONOTONIC`).
+    fn monotonic(&self) -> Duration;
+    /// Whether another process holds the exclusive lock.
+    fn is_locked(&self, path: &Path) -> bool;
+}
+
+/// A held lock: released when dropped.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "its drop releases the lock")] Option<fs::File>);
+
+impl Lock {
+    /// A lock of nothing, for a fake.
+    pub fn none() -> Self {
+        Self(None)
+    }
+}
+
+/// Touching the machine.
+pub trait System: Probe {
+    /// Creates one folder; its parent must be there.
+    fn make_folder(&self, path: &Path, mode: u32) -> io::Result<()>;
+    /// Replaces a file at once or not at all, and on disk when it returns. The owner of a file that was there is kept.
+    fn write_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>;
+    /// Gives a file to its former owner; only root can, and only root has to.
+    fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()>;
+    /// Appends to a file that is there.
+    fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Creates or replaces a symbolic link, at once.
+    fn link(&self, path: &Path, target: &Path) -> io::Result<()>;
+    /// Removes a file or a link; nothing there is well.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes a folder if it is empty; says whether it is gone.
+    fn remove_folder(&self, path: &Path) -> io::Result<bool>;
+    /// Runs a command that changes something. Gives up waiting for it on an interrupt, unless `steadfast`.
+    fn run(&self, cmd: &Cmd, steadfast: bool) -> io::Result<Output>;
+    /// Becomes the command, which has our terminal; returns only if that fails.
+    fn become_command(&self, cmd: &Cmd) -> io::Error;
+    /// Waits; an interrupt ends it early.
+    fn sleep(&self, time: Duration);
+    /// The signal that asks us to end, if one came.
+    fn interrupted(&self) -> Option<Signal>;
+    /// Takes the exclusive lock of this file, created if need be; `None` while another process holds it.
+    fn lock(&self, path: &Path) -> io::Result<Option<Lock>>;
+}
+
+/// Where [`System::write_file`] and [`System::link`] prepare what they then move into place. A fixed name, so that
+/// what a kill leaves there is found and removed.
+pub fn staging(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.autoglm-boot-new"))
+}
+
+/// The machine itself.
+#[derive(Debug, Default)]
+pub struct Real;
+
+impl Real {
+    /// The machine, with SIGINT, SIGTERM and SIGHUP noted rather than deadly from now on.
+    pub fn with_signals() -> io::Result<Self> {
+        platform::note_signals()?;
+        Ok(Self)
+    }
+}
+
+impl Probe for Real {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
+        present(fs::symlink_metadata(path))?
+            .map(|meta| {
+                let mut entry = platform::entry(&meta);
+                if meta.is_symlink() {
+                    entry.kind = EntryKind::Link(fs::read_link(path)?);
+                }
+                Ok(entry)
+            })
+            .transpose()
+    }
+
+    fn target(&self, path: &Path) -> io::Result<Option<Entry>> {
+        Ok(present(fs::metadata(path))?.map(|meta| platform::entry(&meta)))
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        let Some(entries) = present(fs::read_dir(folder))? else {
+            return Ok(Vec::new());
+        };
+        let mut paths = entries
+            .map(|entry| Ok(entry?.path()))
+            .collect::<io::Result<Vec<_>>>()?;
+        paths.sort();
+        Ok(paths)
+    }
+
+    fn query(&self, cmd: &Cmd) -> io::Result<Output> {
+        platform::run(cmd, &|| false)
+    }
+
+    fn find_program(&self, name: &str, path: &[PathBuf]) -> Option<PathBuf> {
+        let folders = std::env::join_paths(path).ok()?;
+        which::which_in(name, Some(folders), "/").ok()
+    }
+
+    fn user(&self, name_or_number: &str) -> Option<User> {
+        platform::user(name_or_number)
+    }
+
+    fn group(&self, name_or_number: &str) -> Option<String> {
+        platform::group(name_or_number)
+    }
+
+    fn env(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name)
+    }
+
+    fn euid(&self) -> u32 {
+        platform::euid()
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        dirs::home_dir()
+    }
+
+    fn ask(&self, probe: &service::Probe, timeout: Duration, pid: Option<u32>) -> Result<(), String> {
+        health::ask(probe, timeout, pid)
+    }
+
+    fn monotonic(&self) -> Duration {
+        platform::monotonic()
+    }
+
+    fn is_locked(&self, path: &Path) -> bool {
+        fs::File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
+    }
+}
+
+impl System for Real {
+    fn make_folder(&self, path: &Path, mode: u32) -> io::Result<()> {
+        fs::create_dir(path)?;
+        platform::set_mode(path, mode)?;
+        sync_parent(path)
+    }
+
+    fn write_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+        let staging = staging(path);
+        self.remove(&staging)?;
+        let owner = self.entry(path)?.filter(|old| old.kind == EntryKind::File);
+        let written = (|| {
+            let mut file = platform::create_private(&staging)?;
+            file.write_all(bytes)?;
+            platform::set_mode(&staging, mode)?;
+            if let Some(old) = owner {
+                platform::set_owner(&staging, old.uid, old.gid)?;
+            }
+            file.sync_all()?;
+            fs::rename(&staging, path)
+        })();
+        if written.is_err() {
+            let _ = fs::remove_file(&staging); // the first error is the one to tell
+        }
+        written.and_then(|()| sync_parent(path))
+    }
+
+    fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+        platform::set_owner(path, uid, gid)
+    }
+
+    fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        fs::OpenOptions::new().append(true).open(path)?.write_all(bytes)
+    }
+
+    fn link(&self, path: &Path, target: &Path) -> io::Result<()> {
+        let staging = staging(path);
+        self.remove(&staging)?;
+        platform::symlink(target, &staging)?;
+        fs::rename(&staging, path).inspect_err(|_| {
+            let _ = fs::remove_file(&staging); // the first error is the one to tell
+        })?;
+        sync_parent(path)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        match present(fs::remove_file(path))? {
+            Some(()) => sync_parent(path),
+            None => Ok(()),
+        }
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<bool> {
+        match fs::remove_dir(path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn run(&self, cmd: &Cmd, steadfast: bool) -> io::Result<Output> {
+        platform::run(cmd, &|| !steadfast && platform::signal().is_some())
+    }
+
+    fn become_command(&self, cmd: &Cmd) -> io::Error {
+        platform::become_command(cmd)
+    }
+
+    fn sleep(&self, time: Duration) {
+        const SLICE: Duration = Duration::from_millis(50);
+        let until = platform::monotonic() + time;
+        while platform::signal().is_none() {
+            let left = until.saturating_sub(platform::monotonic());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(SLICE));
+        }
+    }
+
+    fn interrupted(&self) -> Option<Signal> {
+        platform::signal()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {
+        loop {
+            let file = fs::OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .read(true)
+                .write(true)
+                .open(path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(fs::TryLockError::WouldBlock) => return Ok(None),
+                Err(fs::TryLockError::Error(error)) => return Err(error),
+            }
+            // The holder before us may have removed the file: then this lock is of nothing, and others take the new one.
+            if platform::is_same_file(&file, path) {
+                platform::set_mode(path, 0o644)?;
+                return Ok(Some(Lock(Some(file))));
+            }
+        }
+    }
+}
+
+/// A renamed or removed name is only sure to be on disk when its folder is.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) => platform::sync_folder(parent),
+        None => Ok(()),
+    }
+}
+
+/// `None` for what is not there.
+fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
