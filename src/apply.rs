@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    backend::{Answer, Backend},
+    backend::Answer,
     exit::{Exit, Failure},
     journal::{Found, Intent, Journal, Mark},
     plan::{Condition, Plan, Step},

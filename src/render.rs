@@ -58,7 +58,7 @@ struct Unit<'a> {
 /// The systemd unit of an app.
 pub fn systemd(service: &Service) -> Result<Rendered, Failure> {
     let broken = |error: tera::Error| Failure::new(Exit::Failed, format!("the template of the unit is broken: {error}"));
-    let context = tera::Context::from_serialize(unit(service)).map_err(broken)?;
+    let context = tera::Context::from_serialize(&unit(service)).map_err(broken)?;
     let mut templates = tera::Tera::default();
     templates.add_raw_template("systemd.service.tera", SYSTEMD).map_err(broken)?;
     Ok(Rendered {

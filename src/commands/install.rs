@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Installs the app, or shows what that would do.
-pub fn run(context: &mut Context, args: &cli::Install) -> Outcome {
+pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
     let checked = checked(context, &args.manifest, args.scope)?;
     let service = checked.service;
     let backend = backend::choose(&context.host, service.scope)?;

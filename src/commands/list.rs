@@ -6,7 +6,7 @@ use super::{Context, Outcome, status};
 use crate::{cli, exit::Exit};
 
 /// Lists the installed apps, a line each.
-pub fn run(context: &mut Context, args: &cli::List) -> Outcome {
+pub(super) fn run(context: &mut Context, args: &cli::List) -> Outcome {
     let statuses = status::all(context, args.scope)?;
     for status in &statuses {
         context.report.answer(&status::headline(status));

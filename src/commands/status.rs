@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Tells how the apps are.
-pub fn run(context: &mut Context, args: &cli::Status) -> Outcome {
+pub(super) fn run(context: &mut Context, args: &cli::Status) -> Outcome {
     let statuses = look(context, args)?;
     if statuses.is_empty() {
         context.report.answer("no app is installed");
@@ -51,7 +51,7 @@ fn look(context: &Context, args: &cli::Status) -> Result<Vec<Status>, Failure> {
 }
 
 /// Every installed app.
-pub fn all(context: &Context, wish: cli::ScopeArgs) -> Result<Vec<Status>, Failure> {
+pub(super) fn all(context: &Context, wish: cli::ScopeArgs) -> Result<Vec<Status>, Failure> {
     let apps = installed(context, wish)?;
     let mut statuses = Vec::new();
     for scope in super::scopes(context, wish) {
@@ -145,7 +145,7 @@ fn page(status: &Status) -> String {
 }
 
 /// `hello: ready (drifted), for 3h12m`
-pub fn headline(status: &Status) -> String {
+pub(super) fn headline(status: &Status) -> String {
     let drifted = if status.drifted { " (drifted)" } else { "" };
     let since = status
         .since_seconds

@@ -76,7 +76,7 @@ const fn table(name: &'static str, known: &'static [&'static str], later: &'stat
 }
 
 /// Every key that is not the contract's, or not yet known, in the whole file.
-pub fn check(root: &Node) -> Vec<Problem> {
+pub(super) fn check(root: &Node) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (key, value) in root.entries() {
         match key.value.as_str() {
@@ -146,7 +146,7 @@ fn unknown<'a>(message: &str, key: &super::At<String>, known: impl Iterator<Item
 }
 
 /// The name that was probably meant.
-pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name = &name.to_lowercase();
     let (near, likeness) = known
         .map(|candidate| (candidate, strsim::jaro_winkler(name, &candidate.to_lowercase())))

@@ -11,16 +11,16 @@ use super::At;
 
 /// A value and its place in the file.
 #[derive(Debug, Clone)]
-pub struct Node {
+pub(super) struct Node {
     /// What it is.
-    pub value: Value,
+    pub(super) value: Value,
     /// Where it stands.
-    pub span: Range<usize>,
+    pub(super) span: Range<usize>,
 }
 
 /// What TOML can say.
 #[derive(Debug, Clone)]
-pub enum Value {
+pub(super) enum Value {
     /// A string.
     String(String),
     /// An integer that fits.
@@ -39,7 +39,7 @@ pub enum Value {
 
 impl Node {
     /// The tree of a parsed file.
-    pub fn of_table(table: &Spanned<DeTable<'_>>) -> Self {
+    pub(super) fn of_table(table: &Spanned<DeTable<'_>>) -> Self {
         Self {
             value: entries(table.get_ref()),
             span: table.span(),
@@ -63,7 +63,7 @@ impl Node {
     }
 
     /// A table's entries; none where it is no table.
-    pub fn entries(&self) -> &[(At<String>, Node)] {
+    pub(super) fn entries(&self) -> &[(At<String>, Node)] {
         match &self.value {
             Value::Table(entries) => entries,
             _ => &[],
@@ -71,12 +71,12 @@ impl Node {
     }
 
     /// A table's value of that name.
-    pub fn child(&self, name: &str) -> Option<&Self> {
+    pub(super) fn child(&self, name: &str) -> Option<&Self> {
         self.entries().iter().find(|(key, _)| key.value == name).map(|(_, node)| node)
     }
 
     /// What it is, in words for the user.
-    pub fn kind(&self) -> &'static str {
+    pub(super) fn kind(&self) -> &'static str {
         match self.value {
             Value::String(_) => "a string",
             Value::Integer(_) => "an integer",
@@ -89,7 +89,7 @@ impl Node {
     }
 
     /// Lays another table over this one: tables merge key by key, everything else is replaced.
-    pub fn overlay(&mut self, over: &Self) {
+    pub(super) fn overlay(&mut self, over: &Self) {
         let (Value::Table(mine), Value::Table(theirs)) = (&mut self.value, &over.value) else {
             *self = over.clone();
             return;
