@@ -1,10 +1,7 @@
 //! Runs a plan: whole or nothing. Under the lock, an intent journal first; each step marked before and after; on a failure
 //! or an interrupt everything that was begun is undone, and what could not be undone is named.
 
-use std::{
-    fmt::Write as _,
-    time::Duration,
-};
+use std::{fmt::Write as _, time::Duration};
 
 use crate::{
     backend::Answer,
@@ -18,7 +15,7 @@ use crate::{
 };
 
 /// How long an undo waits for what it has to wait for.
-const UNDO_DEADLINE: Duration = Duration::from_secs(120);
+const UNDO_DEADLINE: Duration = Duration::from_mins(2);
 
 /// Does what the plan says.
 ///
@@ -31,7 +28,10 @@ pub fn apply(session: &Session, verb: &str, name: &str, plan: Plan, report: &mut
     let nothing_done = |error: std::io::Error| {
         Failure::new(
             Exit::Failed,
-            format!("cannot note what is about to be done in {}: {error}\nNothing was changed.", session.state().display()),
+            format!(
+                "cannot note what is about to be done in {}: {error}\nNothing was changed.",
+                session.state().display()
+            ),
         )
     };
     let system = session.system();
@@ -57,10 +57,16 @@ pub fn recover(session: &Session, found: &Found, report: &mut Report) -> Result<
         journal: &found.journal,
     };
     if found.is_committed {
-        report.note(&format!("an earlier {} of {} was complete; its journal is removed", intent.verb, intent.name));
+        report.note(&format!(
+            "an earlier {} of {} was complete; its journal is removed",
+            intent.verb, intent.name
+        ));
         return run.close();
     }
-    report.note(&format!("an earlier {} of {} was interrupted: undoing it", intent.verb, intent.name));
+    report.note(&format!(
+        "an earlier {} of {} was interrupted: undoing it",
+        intent.verb, intent.name
+    ));
     if run.is_untouched(found.begun) {
         return run.close();
     }
@@ -118,7 +124,11 @@ impl Run<'_> {
     /// Undoes, and makes of the failure what the user is told.
     fn backward(&self, begun: usize, failure: Failure, report: &mut Report) -> Failure {
         report.failed(&failure);
-        let errors = if begun == 0 { Vec::new() } else { self.undo(begun, report) };
+        let errors = if begun == 0 {
+            Vec::new()
+        } else {
+            self.undo(begun, report)
+        };
         if !errors.is_empty() {
             return self.incomplete(&failure.message, &errors);
         }
@@ -185,7 +195,10 @@ impl Run<'_> {
 
     fn mark(&self, mark: Mark) -> Result<(), Failure> {
         self.journal.mark(mark, self.system()).map_err(|error| {
-            Failure::new(Exit::Failed, format!("cannot write {}: {error}", self.journal.path().display()))
+            Failure::new(
+                Exit::Failed,
+                format!("cannot write {}: {error}", self.journal.path().display()),
+            )
         })
     }
 
@@ -256,7 +269,11 @@ impl Hands<'_> {
                 }
             }
             Step::Await { condition, deadline } => {
-                let deadline = if steadfast { UNDO_DEADLINE.max(*deadline) } else { *deadline };
+                let deadline = if steadfast {
+                    UNDO_DEADLINE.max(*deadline)
+                } else {
+                    *deadline
+                };
                 return self.wait(condition, deadline, steadfast, report);
             }
             Step::Mkdir { .. } | Step::OnRollback(_) => {}
@@ -265,7 +282,13 @@ impl Hands<'_> {
     }
 
     /// Asks again and again, soon at first and then less often.
-    fn wait(&self, condition: &Condition, deadline: Duration, steadfast: bool, report: &mut Report) -> Result<String, Failure> {
+    fn wait(
+        &self,
+        condition: &Condition,
+        deadline: Duration,
+        steadfast: bool,
+        report: &mut Report,
+    ) -> Result<String, Failure> {
         const LONGEST: Duration = Duration::from_millis(500);
         let (system, backend) = (self.session.system(), self.session.backend());
         let start = system.monotonic();

@@ -72,7 +72,12 @@ impl Checker<'_> {
         let m = self.manifest;
         let working_directory = self.working_directory();
         let run_as = self.run_as(&working_directory);
-        let path: Vec<_> = m.service.path.iter().map(|folder| self.absolute(&folder.value)).collect();
+        let path: Vec<_> = m
+            .service
+            .path
+            .iter()
+            .map(|folder| self.absolute(&folder.value))
+            .collect();
         let start_type = start_type(m);
         let service = Service {
             name: m.app.name.value.clone(),
@@ -85,11 +90,21 @@ impl Checker<'_> {
             run_as,
             environment: self.environment(),
             environment_files: self.environment_files(),
-            pre_start: m.service.pre_start.iter().map(|argv| self.command(argv, &path)).collect(),
+            pre_start: m
+                .service
+                .pre_start
+                .iter()
+                .map(|argv| self.command(argv, &path))
+                .collect(),
             start_type,
-            start_timeout: or(&m.service.start_timeout, 90),
-            stop_timeout: or(&m.service.stop_timeout, 30),
-            stop_signal: m.service.stop_signal.as_ref().map_or("SIGTERM", |signal| &signal.value).into(),
+            start_timeout: or(m.service.start_timeout.as_ref(), 90),
+            stop_timeout: or(m.service.stop_timeout.as_ref(), 30),
+            stop_signal: m
+                .service
+                .stop_signal
+                .as_ref()
+                .map_or("SIGTERM", |signal| &signal.value)
+                .into(),
             restart: self.restart(start_type),
             dependencies: self.dependencies(),
             readiness: self.readiness(&path),
@@ -104,7 +119,8 @@ impl Checker<'_> {
 
     fn wrong(&mut self, message: impl Into<String>, span: &Range<usize>, help: &str) {
         let problem = Problem::manifest(message, span);
-        self.problems.push(if help.is_empty() { problem } else { problem.help(help) });
+        self.problems
+            .push(if help.is_empty() { problem } else { problem.help(help) });
     }
 
     fn lacking(&mut self, message: impl Into<String>, span: &Range<usize>, help: &str) {
@@ -123,9 +139,21 @@ impl Checker<'_> {
         let path = self.absolute(&written.value);
         match self.look.target(&path) {
             Ok(Some(entry)) if entry.kind == EntryKind::Folder => {}
-            Ok(Some(_)) => self.lacking(format!("{} is no folder", path.display()), &written.span, "name a folder"),
-            Ok(None) => self.lacking(format!("the folder {} is not there", path.display()), &written.span, "create it first"),
-            Err(error) => self.lacking(format!("{}: {error}", path.display()), &written.span, "check its permissions"),
+            Ok(Some(_)) => self.lacking(
+                format!("{} is no folder", path.display()),
+                &written.span,
+                "name a folder",
+            ),
+            Ok(None) => self.lacking(
+                format!("the folder {} is not there", path.display()),
+                &written.span,
+                "create it first",
+            ),
+            Err(error) => self.lacking(
+                format!("{}: {error}", path.display()),
+                &written.span,
+                "check its permissions",
+            ),
         }
         path
     }
@@ -137,27 +165,32 @@ impl Checker<'_> {
         }
         let group = service.group.as_ref().map(|group| self.group(group));
         let Some(written) = &service.user else {
-            let owner = self.look.target(working_directory).ok().flatten().map_or(0, |entry| entry.uid);
-            let user = self.look.user(&owner.to_string()).and_then(|user| user.name).unwrap_or_else(|| owner.to_string());
+            let owner = self
+                .look
+                .target(working_directory)
+                .ok()
+                .flatten()
+                .map_or(0, |entry| entry.uid);
+            let user = self
+                .look
+                .user(&owner.to_string())
+                .and_then(|user| user.name)
+                .unwrap_or_else(|| owner.to_string());
             self.announce_root(owner, &format!("the owner of {}", working_directory.display()));
             return RunAs::User { user, group };
         };
         if written.value == "dynamic" {
             return RunAs::Dynamic;
         }
-        match self.look.user(&written.value) {
-            Some(user) => {
-                self.announce_root(user.uid, "service.user");
-                RunAs::User {
-                    user: user.name.unwrap_or_else(|| user.uid.to_string()),
-                    group,
-                }
-            }
-            None => {
-                let help = format!("create it first: useradd --system {}", written.value);
-                self.lacking(format!("there is no user {:?}", written.value), &written.span, &help);
-                RunAs::Dynamic
-            }
+        let Some(user) = self.look.user(&written.value) else {
+            let help = format!("create it first: useradd --system {}", written.value);
+            self.lacking(format!("there is no user {:?}", written.value), &written.span, &help);
+            return RunAs::Dynamic;
+        };
+        self.announce_root(user.uid, "service.user");
+        RunAs::User {
+            user: user.name.unwrap_or_else(|| user.uid.to_string()),
+            group,
         }
     }
 
@@ -171,7 +204,11 @@ impl Checker<'_> {
 
     fn group(&mut self, written: &At<String>) -> String {
         self.look.group(&written.value).unwrap_or_else(|| {
-            self.lacking(format!("there is no group {:?}", written.value), &written.span, "create it first: groupadd --system");
+            self.lacking(
+                format!("there is no group {:?}", written.value),
+                &written.span,
+                "create it first: groupadd --system",
+            );
             written.value.clone()
         })
     }
@@ -185,10 +222,18 @@ impl Checker<'_> {
             && !self.look.user(&user.value).is_some_and(|user| is_invoker(&user))
         {
             let message = format!("in user scope it can run as its invoker only, not as {:?}", user.value);
-            self.wrong(message, &user.span, "leave service.user out, or install it with --system");
+            self.wrong(
+                message,
+                &user.span,
+                "leave service.user out, or install it with --system",
+            );
         }
         if let Some(group) = &service.group {
-            self.wrong("in user scope the group cannot be chosen", &group.span, "leave service.group out, or install it with --system");
+            self.wrong(
+                "in user scope the group cannot be chosen",
+                &group.span,
+                "leave service.group out, or install it with --system",
+            );
         }
         RunAs::Invoker
     }
@@ -203,8 +248,16 @@ impl Checker<'_> {
             let own = self.look.env("PATH").unwrap_or_default();
             let folders: Vec<_> = path.iter().cloned().chain(std::env::split_paths(&own)).collect();
             let Some(found) = self.look.find_program(&name, &folders) else {
-                let searched = folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(":");
-                self.lacking(format!("there is no program {name:?} in {searched}"), &argv.span, "install it, or write its absolute path");
+                let searched = folders
+                    .iter()
+                    .map(|folder| folder.display().to_string())
+                    .collect::<Vec<_>>()
+                    .join(":");
+                self.lacking(
+                    format!("there is no program {name:?} in {searched}"),
+                    &argv.span,
+                    "install it, or write its absolute path",
+                );
                 return words;
             };
             found
@@ -216,8 +269,16 @@ impl Checker<'_> {
                 self.lacking(format!("{} is not executable", found.display()), &argv.span, &help);
             }
             Ok(Some(_)) => self.lacking(format!("{} is no program", found.display()), &argv.span, "name a file"),
-            Ok(None) => self.lacking(format!("the program {} is not there", found.display()), &argv.span, "install it first"),
-            Err(error) => self.lacking(format!("{}: {error}", found.display()), &argv.span, "check its permissions"),
+            Ok(None) => self.lacking(
+                format!("the program {} is not there", found.display()),
+                &argv.span,
+                "install it first",
+            ),
+            Err(error) => self.lacking(
+                format!("{}: {error}", found.display()),
+                &argv.span,
+                "check its permissions",
+            ),
         }
         words[0] = found.to_string_lossy().into_owned();
         words
@@ -234,7 +295,11 @@ impl Checker<'_> {
         if m.logging.level.is_some()
             && let Some((key, _)) = named(level_variable(m))
         {
-            self.wrong("this variable is set here and by logging.level", &key.span, "keep one of the two");
+            self.wrong(
+                "this variable is set here and by logging.level",
+                &key.span,
+                "keep one of the two",
+            );
         }
         m.service
             .environment
@@ -269,17 +334,24 @@ impl Checker<'_> {
             && start_type == StartType::Oneshot
             && policy == RestartPolicy::Always
         {
-            self.wrong("what does its work once cannot be restarted always", &at.span, "use \"on-failure\" or \"never\"");
+            self.wrong(
+                "what does its work once cannot be restarted always",
+                &at.span,
+                "use \"on-failure\" or \"never\"",
+            );
         }
-        let delay = or(&written.delay, 5);
+        let delay = or(written.delay.as_ref(), 5);
         let max_delay = written.max_delay.as_ref().map_or(delay, |max| max.value);
         if let Some(at) = &written.max_delay
             && max_delay < delay
         {
             self.wrong("restart.max_delay is shorter than restart.delay", &at.span, "");
         }
-        let max_attempts = written.max_attempts.as_ref().map_or(5, |max| u32::try_from(max.value).unwrap_or(u32::MAX));
-        let window = or(&written.window, 600);
+        let max_attempts = written
+            .max_attempts
+            .as_ref()
+            .map_or(5, |max| u32::try_from(max.value).unwrap_or(u32::MAX));
+        let window = or(written.window.as_ref(), 600);
         if policy != RestartPolicy::Never && max_attempts > 0 && delay.saturating_mul(max_attempts) >= window {
             self.warnings.push(format!(
                 "restart.window is too short for {max_attempts} failures, {} apart, to fit in: it will never give up",
@@ -307,7 +379,16 @@ impl Checker<'_> {
     /// An app's name becomes its unit; anything else must be a unit's name already.
     fn units(&mut self, names: &[At<String>]) -> Vec<String> {
         const KINDS: [&str; 10] = [
-            "service", "target", "socket", "mount", "automount", "timer", "path", "device", "slice", "swap",
+            "service",
+            "target",
+            "socket",
+            "mount",
+            "automount",
+            "timer",
+            "path",
+            "device",
+            "slice",
+            "swap",
         ];
         let mut units = Vec::new();
         for name in names {
@@ -316,12 +397,22 @@ impl Checker<'_> {
                 let is_legal = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c); // systemd.unit(5)
                 !stem.is_empty() && stem.chars().all(is_legal) && KINDS.contains(&kind)
             });
-            let is_app = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+            let is_app = text
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
             if !is_unit && !is_app {
-                self.wrong(format!("{text:?} is neither an app nor a unit"), &name.span, "like \"model-server\" or \"postgresql.service\"");
+                self.wrong(
+                    format!("{text:?} is neither an app nor a unit"),
+                    &name.span,
+                    "like \"model-server\" or \"postgresql.service\"",
+                );
                 continue;
             }
-            let unit = if is_unit { text.to_owned() } else { format!("{text}.service") };
+            let unit = if is_unit {
+                text.to_owned()
+            } else {
+                format!("{text}.service")
+            };
             if unit == format!("{}.service", self.manifest.name()) {
                 self.wrong("it cannot depend on itself", &name.span, "");
             } else if !units.contains(&unit) {
@@ -336,7 +427,11 @@ impl Checker<'_> {
         if let Some(at) = &written.shared_memory
             && self.scope == Scope::User
         {
-            self.wrong("a private /dev/shm needs privilege, which user scope has not", &at.span, "install it with --system, or leave it out");
+            self.wrong(
+                "a private /dev/shm needs privilege, which user scope has not",
+                &at.span,
+                "install it with --system, or leave it out",
+            );
         }
         let value = |field: &Option<At<u64>>| field.as_ref().map(|at| at.value);
         Resources {
@@ -361,10 +456,16 @@ impl Checker<'_> {
             self.wrong(format!("{variable:?} is no name of a variable"), &at.span, "");
         }
         Logging {
-            level: written.level.as_ref().map(|level| (level.value.clone(), variable.to_owned())),
+            level: written
+                .level
+                .as_ref()
+                .map(|level| (level.value.clone(), variable.to_owned())),
             rate_limit: RateLimit {
-                burst: written.burst.as_ref().map_or(10_000, |burst| u32::try_from(burst.value).unwrap_or(u32::MAX)),
-                interval: or(&written.interval, 30),
+                burst: written
+                    .burst
+                    .as_ref()
+                    .map_or(10_000, |burst| u32::try_from(burst.value).unwrap_or(u32::MAX)),
+                interval: or(written.interval.as_ref(), 30),
             },
         }
     }
@@ -380,18 +481,25 @@ fn start_type(manifest: &Manifest) -> StartType {
 }
 
 fn level_variable(manifest: &Manifest) -> &str {
-    manifest.logging.level_variable.as_ref().map_or("LOG_LEVEL", |at| &at.value)
+    manifest
+        .logging
+        .level_variable
+        .as_ref()
+        .map_or("LOG_LEVEL", |at| &at.value)
 }
 
 fn raw(manifest: &Manifest) -> std::collections::BTreeMap<String, Vec<(String, String)>> {
     let mut sections = std::collections::BTreeMap::<_, Vec<_>>::new();
     for (section, directive, value) in &manifest.raw {
-        sections.entry(section.clone()).or_default().push((directive.clone(), value.value.clone()));
+        sections
+            .entry(section.clone())
+            .or_default()
+            .push((directive.clone(), value.value.clone()));
     }
     sections
 }
 
 /// What is written, or so many seconds.
-fn or(written: &Option<At<Duration>>, seconds: u64) -> Duration {
-    written.as_ref().map_or(Duration::from_secs(seconds), |at| at.value)
+fn or(written: Option<&At<Duration>>, seconds: u64) -> Duration {
+    written.map_or(Duration::from_secs(seconds), |at| at.value)
 }

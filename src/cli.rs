@@ -1,4 +1,5 @@
 //! The command line: types only.
+#![allow(clippy::doc_markdown)] // these comments are the help text, as it is printed
 
 use std::{path::PathBuf, time::Duration};
 

@@ -49,7 +49,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>, system: &dyn system::Syste
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print(); // a reader that went away is no error of ours
-            return if error.use_stderr() { exit::Exit::Usage } else { exit::Exit::Ok };
+            return if error.use_stderr() {
+                exit::Exit::Usage
+            } else {
+                exit::Exit::Ok
+            };
         }
     };
     if cli.verbose {

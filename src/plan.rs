@@ -236,7 +236,13 @@ impl fmt::Display for Span {
         if rest == 0 {
             return f.write_str("0s");
         }
-        for (unit, name) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")] {
+        for (unit, name) in [
+            (86_400_000, "d"),
+            (3_600_000, "h"),
+            (60_000, "m"),
+            (1_000, "s"),
+            (1, "ms"),
+        ] {
             if rest >= unit {
                 write!(f, "{}{name}", rest / unit)?;
                 rest %= unit;
@@ -252,7 +258,13 @@ mod tests {
 
     #[test]
     fn a_span_reads_as_a_manifest_writes_it() {
-        for (millis, text) in [(0, "0s"), (500, "500ms"), (90_000, "1m30s"), (1_800_000, "30m"), (90_061_001, "1d1h1m1s1ms")] {
+        for (millis, text) in [
+            (0, "0s"),
+            (500, "500ms"),
+            (90_000, "1m30s"),
+            (1_800_000, "30m"),
+            (90_061_001, "1d1h1m1s1ms"),
+        ] {
             assert_eq!(Span(Duration::from_millis(millis)).to_string(), text);
         }
     }

@@ -157,7 +157,9 @@ impl Store {
 
     /// Every installed app's receipt, by name.
     pub fn receipts(&self, look: &dyn Probe) -> Result<Vec<Receipt>, Failure> {
-        let folders = look.list(&self.apps()).map_err(|error| unreadable(&self.apps(), &error))?;
+        let folders = look
+            .list(&self.apps())
+            .map_err(|error| unreadable(&self.apps(), &error))?;
         let names = folders.iter().filter_map(|path| path.file_name()?.to_str());
         names.filter_map(|name| self.receipt(name, look).transpose()).collect()
     }

@@ -34,8 +34,8 @@ struct Unit<'a> {
     start_limit_interval: String,
     start_limit_burst: u32,
     on_success: String,
-    raw_unit: Vec<String>,
-    start_type: StartType,
+    raw_in_unit: Vec<String>,
+    r#type: StartType,
     identity: Vec<String>,
     working_directory: String,
     environment: Vec<String>,
@@ -51,16 +51,19 @@ struct Unit<'a> {
     limits: Vec<String>,
     log_interval: String,
     log_burst: u32,
-    raw_service: Vec<String>,
+    raw_in_service: Vec<String>,
     wanted_by: &'static str,
 }
 
 /// The systemd unit of an app.
 pub fn systemd(service: &Service) -> Result<Rendered, Failure> {
-    let broken = |error: tera::Error| Failure::new(Exit::Failed, format!("the template of the unit is broken: {error}"));
+    let broken =
+        |error: tera::Error| Failure::new(Exit::Failed, format!("the template of the unit is broken: {error}"));
     let context = tera::Context::from_serialize(&unit(service)).map_err(broken)?;
     let mut templates = tera::Tera::default();
-    templates.add_raw_template("systemd.service.tera", SYSTEMD).map_err(broken)?;
+    templates
+        .add_raw_template("systemd.service.tera", SYSTEMD)
+        .map_err(broken)?;
     Ok(Rendered {
         file: format!("{}.service", service.name),
         text: templates.render("systemd.service.tera", &context).map_err(broken)?,
@@ -89,8 +92,8 @@ fn unit(service: &Service) -> Unit<'_> {
         start_limit_interval: seconds(if has_budget { restart.window } else { Duration::ZERO }),
         start_limit_burst: restart.max_attempts.saturating_add(1),
         on_success: RESET_UNIT.replace('@', &format!("@{}", service.name)),
-        raw_unit: raw(service, "Unit"),
-        start_type: service.start_type,
+        raw_in_unit: raw(service, "Unit"),
+        r#type: service.start_type,
         identity: identity(service),
         working_directory: path(&service.working_directory),
         environment: environment(service),
@@ -110,7 +113,7 @@ fn unit(service: &Service) -> Unit<'_> {
         limits: limits(service),
         log_interval: seconds(service.logging.rate_limit.interval),
         log_burst: service.logging.rate_limit.burst,
-        raw_service: raw(service, "Service"),
+        raw_in_service: raw(service, "Service"),
         wanted_by: match service.scope {
             Scope::System => "multi-user.target",
             Scope::User => "default.target",
@@ -148,7 +151,12 @@ fn environment(service: &Service) -> Vec<String> {
         .iter()
         .map(|(key, value)| assignment((key, value)))
         .collect();
-    if let Some((variable, level)) = service.logging.level.as_ref().map(|(level, variable)| (variable, level)) {
+    if let Some((variable, level)) = service
+        .logging
+        .level
+        .as_ref()
+        .map(|(level, variable)| (variable, level))
+    {
         lines.push(assignment((variable, level)));
     }
     if !service.path.is_empty() {
@@ -164,13 +172,19 @@ fn limits(service: &Service) -> Vec<String> {
     let resources = &service.resources;
     let line = |directive: &str, value: Option<u64>| value.map(|value| format!("{directive}={value}"));
     [
-        resources.cpu.map(|millis| format!("CPUQuota={}.{}%", millis / 10, millis % 10).replace(".0%", "%")),
+        resources
+            .cpu
+            .map(|millis| format!("CPUQuota={}.{}%", millis / 10, millis % 10).replace(".0%", "%")),
         line("MemoryMax", resources.memory),
-        resources.cpu_request.map(|millis| format!("CPUWeight={}", cpu_weight(millis))),
+        resources
+            .cpu_request
+            .map(|millis| format!("CPUWeight={}", cpu_weight(millis))),
         line("MemoryLow", resources.memory_request),
         line("TasksMax", resources.tasks),
         line("LimitNOFILE", resources.open_files),
-        resources.shared_memory.map(|bytes| format!("TemporaryFileSystem=/dev/shm:size={bytes},mode=1777")),
+        resources
+            .shared_memory
+            .map(|bytes| format!("TemporaryFileSystem=/dev/shm:size={bytes},mode=1777")),
     ]
     .into_iter()
     .flatten()
@@ -184,14 +198,18 @@ fn cpu_weight(millis: u64) -> u64 {
 
 fn raw(service: &Service, section: &str) -> Vec<String> {
     let lines = service.raw_systemd.get(section).map(Vec::as_slice).unwrap_or_default();
-    lines.iter().map(|(directive, value)| format!("{directive}={value}")).collect()
+    lines
+        .iter()
+        .map(|(directive, value)| format!("{directive}={value}"))
+        .collect()
 }
 
 fn losses(service: &Service) -> Vec<String> {
     let mut losses = Vec::new();
     if service.restart.max_delay > service.restart.delay && service.restart.max_attempts != 0 {
         losses.push(
-            "restart.max_delay: no back-off under this target so far; every restart comes after restart.delay".to_owned(),
+            "restart.max_delay: no back-off under this target so far; every restart comes after restart.delay"
+                .to_owned(),
         );
     }
     if let Some(millis) = service.resources.cpu_request {
@@ -315,7 +333,10 @@ mod tests {
         let given = &source[source.find("struct Unit").expect("it is there")..];
         let given = &given[..given.find("\n}").expect("it ends")];
         for name in templates.get_template_variables("t").expect("it is there") {
-            assert!(given.contains(&format!("\n    {name}: ")), "{name} is not given");
+            assert!(
+                given.contains(&format!("\n    {name}: ").replace("type:", "r#type:")),
+                "{name} is not given"
+            );
         }
     }
 }

@@ -94,7 +94,7 @@ impl Report {
     pub fn warn(&mut self, text: &str) {
         self.clear_progress();
         if self.voice == Voice::Normal {
-            self.complain(&format!("{YELLOW}warning:{PLAIN} {text}"));
+            Self::complain(&format!("{YELLOW}warning:{PLAIN} {text}"));
         }
         self.warnings.push(text.into());
     }
@@ -111,7 +111,11 @@ impl Report {
             return;
         }
         let text = step.to_string();
-        let suffix = if evidence.is_empty() { String::new() } else { format!("  {DIM}{evidence}{PLAIN}") };
+        let suffix = if evidence.is_empty() {
+            String::new()
+        } else {
+            format!("  {DIM}{evidence}{PLAIN}")
+        };
         self.line(&format!("  {text}{suffix}"));
         self.steps.push(json!({ "step": squeeze(&text), "result": evidence }));
     }
@@ -143,7 +147,7 @@ impl Report {
             let _ = write!(anstream::stderr(), "{CLEAR_LINE}{line}"); // progress that cannot be shown is no error
             self.has_progress_line = true;
         } else {
-            self.complain(&text);
+            Self::complain(&text);
         }
     }
 
@@ -153,9 +157,9 @@ impl Report {
             return;
         }
         self.clear_progress();
-        self.complain(&format!("{RED}error:{PLAIN} {}", failure.message));
+        Self::complain(&format!("{RED}error:{PLAIN} {}", failure.message));
         if !failure.repair.is_empty() {
-            self.complain(&format!("{BOLD}repair:{PLAIN} {}", failure.repair));
+            Self::complain(&format!("{BOLD}repair:{PLAIN} {}", failure.repair));
         }
     }
 
@@ -184,7 +188,7 @@ impl Report {
         let _ = writeln!(anstream::stdout(), "{text}"); // a reader that went away is no error of ours
     }
 
-    fn complain(&self, text: &str) {
+    fn complain(text: &str) {
         let _ = writeln!(anstream::stderr(), "{text}"); // as above
     }
 

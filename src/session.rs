@@ -44,7 +44,10 @@ impl<'a> Session<'a> {
                 Exit::UndoIncomplete,
                 format!("an earlier run was interrupted and its journal cannot be read: {error}"),
             )
-            .repair(format!("look at {}, put right what it names, and remove it", session.state().display()))
+            .repair(format!(
+                "look at {}, put right what it names, and remove it",
+                session.state().display()
+            ))
         })?;
         for found in &found {
             apply::recover(&session, found, report)?;
@@ -80,10 +83,11 @@ impl<'a> Session<'a> {
     /// Ends the run. Where no app is left, neither is the state folder, nor `folders` as far as they are empty.
     pub fn close(mut self, folders: &[PathBuf]) {
         let lock_path = self.lock_path();
-        let is_bare = self
-            .system
-            .list(self.state())
-            .is_ok_and(|entries| entries.iter().all(|entry| *entry == lock_path || is_empty_apps(self.system, entry)));
+        let is_bare = self.system.list(self.state()).is_ok_and(|entries| {
+            entries
+                .iter()
+                .all(|entry| *entry == lock_path || is_empty_apps(self.system, entry))
+        });
         if is_bare {
             // What stays behind here is empty and harmless; the run itself has ended well or said why not.
             let _ = self.system.remove_folder(&self.store.apps());
@@ -167,5 +171,11 @@ fn denied(path: &Path, error: &std::io::Error) -> Failure {
     } else {
         Exit::Failed
     };
-    Failure::new(exit, format!("cannot keep records in {}: {error}\nNothing was changed.", path.display()))
+    Failure::new(
+        exit,
+        format!(
+            "cannot keep records in {}: {error}\nNothing was changed.",
+            path.display()
+        ),
+    )
 }

@@ -66,7 +66,9 @@ impl Word {
     pub fn exit(self) -> Exit {
         match self {
             Self::Running | Self::Ready => Exit::Ok,
-            Self::Starting | Self::Unhealthy | Self::Restarting | Self::Installing | Self::InterruptedInstall => Exit::NotReady,
+            Self::Starting | Self::Unhealthy | Self::Restarting | Self::Installing | Self::InterruptedInstall => {
+                Exit::NotReady
+            }
             Self::Disabled | Self::Stopped | Self::Failed => Exit::NotRunning,
             Self::NotInstalled | Self::Foreign => Exit::NotInstalled,
         }
@@ -131,7 +133,11 @@ pub struct Status {
 pub fn judge(name: &str, seen: &Seen) -> Status {
     let live = seen.live;
     let (state, detail) = word(seen);
-    let since = if live.active == "active" { live.active_since } else { live.changed };
+    let since = if live.active == "active" {
+        live.active_since
+    } else {
+        live.changed
+    };
     let last_exit = Some(ending(live)).filter(|text| !text.is_empty());
     Status {
         name: name.into(),
@@ -165,8 +171,15 @@ fn word(seen: &Seen) -> (Word, String) {
     }
     let Some(receipt) = seen.receipt else {
         return if live.is_known() {
-            let from = live.fragment.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-            (Word::Foreign, format!("a unit of that name is there and is not ours: {from}"))
+            let from = live
+                .fragment
+                .as_ref()
+                .map(|path| path.display().to_string())
+                .unwrap_or_default();
+            (
+                Word::Foreign,
+                format!("a unit of that name is there and is not ours: {from}"),
+            )
         } else {
             (Word::NotInstalled, String::new())
         };
@@ -175,9 +188,10 @@ fn word(seen: &Seen) -> (Word, String) {
     match live.active.as_str() {
         "active" | "reloading" => active(seen, receipt),
         "failed" => (Word::Failed, end),
-        "activating" if live.is_between_restarts() => {
-            (Word::Restarting, format!("{} restarts so far; it ended with {end}", live.restarts))
-        }
+        "activating" if live.is_between_restarts() => (
+            Word::Restarting,
+            format!("{} restarts so far; it ended with {end}", live.restarts),
+        ),
         "activating" => (Word::Starting, live.sub.clone()),
         "deactivating" => (Word::Stopped, "stopping".into()),
         _ if live.is_enabled() => (Word::Stopped, end),
@@ -197,6 +211,9 @@ fn active(seen: &Seen, receipt: &Receipt) -> (Word, String) {
         None if receipt.is_probe_private => (Word::Running, "its readiness command may be asked by root only".into()),
         None if receipt.start_type == StartType::Oneshot => (Word::Ready, "it has done its work".into()),
         None if age >= receipt.readiness.settle => (Word::Ready, String::new()),
-        None => (Word::Running, format!("not settled yet: {}", Span(receipt.readiness.settle))),
+        None => (
+            Word::Running,
+            format!("not settled yet: {}", Span(receipt.readiness.settle)),
+        ),
     }
 }

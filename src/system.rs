@@ -224,9 +224,7 @@ impl Probe for Real {
         let Some(entries) = present(fs::read_dir(folder))? else {
             return Ok(Vec::new());
         };
-        let mut paths = entries
-            .map(|entry| Ok(entry?.path()))
-            .collect::<io::Result<Vec<_>>>()?;
+        let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
         paths.sort();
         Ok(paths)
     }

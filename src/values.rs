@@ -27,7 +27,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             _ => return Err(wrong()),
         };
         rest = &rest[letters..];
-        millis = number.checked_mul(unit).and_then(|n| n.checked_add(millis)).ok_or_else(wrong)?;
+        millis = number
+            .checked_mul(unit)
+            .and_then(|n| n.checked_add(millis))
+            .ok_or_else(wrong)?;
     }
     if text.is_empty() || millis > LONGEST {
         return Err(wrong());
@@ -54,7 +57,11 @@ pub fn size(text: &str) -> Result<u64, String> {
         "G" => 1_000_000_000,
         "T" => 1_000_000_000_000,
         "K" => return Err(format!("{text:?} is ambiguous: write \"Ki\" (1024) or \"k\" (1000)")),
-        "m" => return Err(format!("{text:?} would be thousandths of a byte: write \"Mi\" or \"M\"")),
+        "m" => {
+            return Err(format!(
+                "{text:?} would be thousandths of a byte: write \"Mi\" or \"M\""
+            ));
+        }
         _ => return Err(wrong()),
     };
     exact(number, unit).ok_or_else(wrong)
@@ -83,7 +90,9 @@ fn exact(number: &str, unit: u64) -> Option<u64> {
     let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
     let digits: u128 = format!("{whole}{fraction}").parse().ok()?;
     let scaled = digits.checked_mul(u128::from(unit))?;
-    (scaled % scale == 0).then(|| u64::try_from(scaled / scale).ok()).flatten()
+    (scaled % scale == 0)
+        .then(|| u64::try_from(scaled / scale).ok())
+        .flatten()
 }
 
 #[cfg(test)]
@@ -92,20 +101,56 @@ mod tests {
 
     #[test]
     fn lengths_of_time_are_read_as_they_are_written() {
-        for (text, millis) in [("5s", 5_000), ("1m30s", 90_000), ("500ms", 500), ("1h", 3_600_000), ("0s", 0), ("2d", 172_800_000)] {
+        for (text, millis) in [
+            ("5s", 5_000),
+            ("1m30s", 90_000),
+            ("500ms", 500),
+            ("1h", 3_600_000),
+            ("0s", 0),
+            ("2d", 172_800_000),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "5", "s", "5 s", "-5s", "5x", "1.5s", "99999999999999999999s", "999999999d", "５s"] {
+        for text in [
+            "",
+            "5",
+            "s",
+            "5 s",
+            "-5s",
+            "5x",
+            "1.5s",
+            "99999999999999999999s",
+            "999999999d",
+            "５s",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn sizes_are_exact_bytes() {
-        for (text, bytes) in [("512Mi", 536_870_912), ("10M", 10_000_000), ("1.5Gi", 1_610_612_736), ("7", 7), ("2k", 2_000)] {
+        for (text, bytes) in [
+            ("512Mi", 536_870_912),
+            ("10M", 10_000_000),
+            ("1.5Gi", 1_610_612_736),
+            ("7", 7),
+            ("2k", 2_000),
+        ] {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
-        for text in ["", "Mi", "24K", "400m", "80%", "1.5", "1e9", "-1", "99999999Ti", ".5Mi", "1.Mi"] {
+        for text in [
+            "",
+            "Mi",
+            "24K",
+            "400m",
+            "80%",
+            "1.5",
+            "1e9",
+            "-1",
+            "99999999Ti",
+            ".5Mi",
+            "1.Mi",
+        ] {
             assert!(size(text).is_err(), "{text}");
         }
     }

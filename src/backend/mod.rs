@@ -38,7 +38,7 @@ pub trait Backend {
     /// What an install has to do.
     fn install(&self, service: &Service, state: &State, options: &Install) -> Result<Plan, Failure>;
     /// What an uninstall has to do.
-    fn uninstall(&self, receipt: &Receipt, state: &State) -> Result<Plan, Failure>;
+    fn uninstall(&self, receipt: &Receipt, state: &State) -> Plan;
     /// What a start, stop or restart has to do.
     fn control(&self, verb: Control, receipt: &Receipt, live: &Live, wait: Option<Duration>) -> Plan;
     /// Whether a condition holds. An error is final: it will not hold any more.
@@ -237,10 +237,13 @@ impl State {
 /// The target of this machine in this scope.
 pub fn choose(host: &Host, scope: Scope) -> Result<Box<dyn Backend>, Failure> {
     let unsupported = |what: &str| {
-        Err(
-            Failure::new(Exit::Failed, format!("{what}: this version installs under systemd only"))
-                .repair("boot the machine with systemd, or render the unit for another one: autoglm-boot render --target systemd"),
+        Err(Failure::new(
+            Exit::Failed,
+            format!("{what}: this version installs under systemd only"),
         )
+        .repair(
+            "boot the machine with systemd, or render the unit for another one: autoglm-boot render --target systemd",
+        ))
     };
     match host.init {
         Init::Systemd => Ok(Box::new(systemd::Systemd::new(host, scope))),

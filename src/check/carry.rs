@@ -19,23 +19,30 @@ pub(super) fn program(path: &str) -> Option<&'static str> {
 
 /// Why a folder cannot stand in `WorkingDirectory=`: it is taken raw to the end of the line.
 pub(super) fn raw_path(path: &str) -> Option<&'static str> {
-    let is_lost = path.chars().any(|c| c.is_control() || is_noncharacter(c))
-        || path.ends_with('\\')
-        || path.trim_end() != path;
-    is_lost.then_some("a control character, a noncharacter, or a space or backslash at the end of a path is lost by systemd")
+    let is_lost =
+        path.chars().any(|c| c.is_control() || is_noncharacter(c)) || path.ends_with('\\') || path.trim_end() != path;
+    is_lost.then_some(
+        "a control character, a noncharacter, or a space or backslash at the end of a path is lost by systemd",
+    )
 }
 
 /// Why a value cannot stand in `Environment=`: systemd leaves such a variable unset without a word.
 pub(super) fn value(text: &str) -> Option<&'static str> {
-    text.chars().any(is_noncharacter).then_some("a noncharacter in a variable makes systemd drop the variable")
+    text.chars()
+        .any(is_noncharacter)
+        .then_some("a noncharacter in a variable makes systemd drop the variable")
 }
 
 impl Checker<'_> {
     /// Refuses what would not arrive.
     pub(super) fn check_carried(&mut self, service: &Service) {
         let m = self.manifest;
-        let commands = std::iter::once((&service.command, &m.service.command.span))
-            .chain(service.pre_start.iter().zip(m.service.pre_start.iter().map(|at| &at.span)));
+        let commands = std::iter::once((&service.command, &m.service.command.span)).chain(
+            service
+                .pre_start
+                .iter()
+                .zip(m.service.pre_start.iter().map(|at| &at.span)),
+        );
         for (argv, span) in commands {
             if let Some(why) = argv.first().and_then(|path| program(path)) {
                 self.wrong(why, span, "move it, or give it another name by a link");
@@ -53,7 +60,11 @@ impl Checker<'_> {
         }
         for (folder, at) in service.path.iter().zip(&m.service.path) {
             if folder.to_string_lossy().contains(':') {
-                self.wrong("a colon parts the folders of PATH", &at.span, "move it, or name it by a link");
+                self.wrong(
+                    "a colon parts the folders of PATH",
+                    &at.span,
+                    "move it, or name it by a link",
+                );
             }
         }
         for (key, text) in &m.service.environment {
@@ -69,12 +80,20 @@ impl Checker<'_> {
         for word in words {
             line += word * 4 + 3; // every byte may need four: \x01
             if word > LONGEST_WORD {
-                self.wrong(format!("{word} bytes are more than one word can have ({LONGEST_WORD})"), span, "put it into a file");
+                self.wrong(
+                    format!("{word} bytes are more than one word can have ({LONGEST_WORD})"),
+                    span,
+                    "put it into a file",
+                );
                 return;
             }
         }
         if line > LONGEST_LINE {
-            self.wrong("this is longer than a line of a unit can be", span, "put it into a file");
+            self.wrong(
+                "this is longer than a line of a unit can be",
+                span,
+                "put it into a file",
+            );
         }
     }
 }

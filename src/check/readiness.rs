@@ -17,20 +17,31 @@ impl Checker<'_> {
         .flatten()
         .collect();
         if let [_, second, ..] = spans[..] {
-            self.wrong("there can be one probe only", second, "keep one of http, tcp and command");
+            self.wrong(
+                "there can be one probe only",
+                second,
+                "keep one of http, tcp and command",
+            );
         }
         if let (Some(settle), false) = (&written.settle, spans.is_empty()) {
-            self.wrong("settle means nothing beside a probe", &settle.span, "leave it out: the probe decides");
+            self.wrong(
+                "settle means nothing beside a probe",
+                &settle.span,
+                "leave it out: the probe decides",
+            );
         }
-        let expects = [written.expect_status.as_ref().map(|at| &at.span), written.expect_body.as_ref().map(|at| &at.span)];
+        let expects = [
+            written.expect_status.as_ref().map(|at| &at.span),
+            written.expect_body.as_ref().map(|at| &at.span),
+        ];
         for span in expects.into_iter().flatten().filter(|_| written.http.is_none()) {
             self.wrong("only an http probe has a status and a body", span, "");
         }
         Readiness {
             probe: self.probe(path),
-            timeout: or(&written.timeout, 5),
-            interval: or(&written.interval, 1),
-            settle: or(&written.settle, 3),
+            timeout: or(written.timeout.as_ref(), 5),
+            interval: or(written.interval.as_ref(), 1),
+            settle: or(written.settle.as_ref(), 3),
         }
     }
 
@@ -42,7 +53,10 @@ impl Checker<'_> {
             }
             return Some(Probe::Http {
                 url: url.value.clone(),
-                expect_status: written.expect_status.as_ref().map_or(vec![(200, 399)], |at| at.value.clone()),
+                expect_status: written
+                    .expect_status
+                    .as_ref()
+                    .map_or(vec![(200, 399)], |at| at.value.clone()),
                 expect_body: written.expect_body.as_ref().map(|at| at.value.clone()),
             });
         }
@@ -51,7 +65,11 @@ impl Checker<'_> {
                 !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0)
             });
             if !is_address {
-                self.wrong(format!("{:?} is no address", address.value), &address.span, "write it like \"127.0.0.1:8080\"");
+                self.wrong(
+                    format!("{:?} is no address", address.value),
+                    &address.span,
+                    "write it like \"127.0.0.1:8080\"",
+                );
             }
             return Some(Probe::Tcp {
                 address: address.value.clone(),
@@ -66,7 +84,10 @@ impl Checker<'_> {
 
 fn check_url(url: &str) -> Result<(), (String, &'static str)> {
     if url.starts_with("https://") {
-        return Err(("this build asks http only, no https".into(), "ask the app itself: http://127.0.0.1:PORT/…"));
+        return Err((
+            "this build asks http only, no https".into(),
+            "ask the app itself: http://127.0.0.1:PORT/…",
+        ));
     }
     let help = "write it like \"http://127.0.0.1:8080/health\"";
     let wrong = || (format!("{url:?} is no http address"), help);
@@ -74,7 +95,10 @@ fn check_url(url: &str) -> Result<(), (String, &'static str)> {
     if parsed.scheme_str() != Some("http") || parsed.host().is_none_or(str::is_empty) {
         return Err(wrong());
     }
-    if parsed.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+    if parsed
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'))
+    {
         return Err(("a name and password in the address are not sent".into(), help));
     }
     Ok(())

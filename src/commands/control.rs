@@ -28,14 +28,33 @@ pub(super) fn run(context: &mut Context, verb: Control, args: &cli::Control) -> 
     need_privilege(context, backend.scope(), &format!("{word} {name}"))?;
     let session = Session::open(context.system, backend.as_ref(), &mut context.report)?;
     let store = session.store();
-    let receipt = store.receipt(&name, context.system)?.ok_or_else(|| not_installed(&name))?;
+    let receipt = store
+        .receipt(&name, context.system)?
+        .ok_or_else(|| not_installed(&name))?;
     let live = backend.observe(context.system, &[backend.unit(&name)])?.remove(0);
-    let readiness = store.service(&name, context.system).map_or(receipt.readiness.clone(), |service| service.readiness);
-    let settle = if readiness.probe.is_none() { readiness.settle } else { Duration::ZERO };
-    let limit = args.timeout.unwrap_or(Duration::from_millis(receipt.start_timeout_ms) + settle);
-    let plan = backend.control(verb, &crate::receipt::Receipt { readiness, ..receipt }, &live, (!args.no_wait).then_some(limit));
+    let readiness = store
+        .service(&name, context.system)
+        .map_or(receipt.readiness.clone(), |service| service.readiness);
+    let settle = if readiness.probe.is_none() {
+        readiness.settle
+    } else {
+        Duration::ZERO
+    };
+    let limit = args
+        .timeout
+        .unwrap_or(Duration::from_millis(receipt.start_timeout_ms) + settle);
+    let plan = backend.control(
+        verb,
+        &crate::receipt::Receipt { readiness, ..receipt },
+        &live,
+        (!args.no_wait).then_some(limit),
+    );
     apply::perform(&session, &plan, &mut context.report).map_err(|failure| Failure {
-        exit: if failure.exit == Exit::Failed && verb != Control::Stop { Exit::NotReady } else { failure.exit },
+        exit: if failure.exit == Exit::Failed && verb != Control::Stop {
+            Exit::NotReady
+        } else {
+            failure.exit
+        },
         ..failure
     })?;
     session.close(&[]);

@@ -59,7 +59,10 @@ fn install(context: &mut Context, session: &Session, service: &Service, mut opti
             service.name, service.name
         ),
         (outcome, true, Some(_)) => format!("{}: {outcome} and ready", service.name),
-        (outcome, true, None) => format!("{}: {outcome} and started; whether it is ready was not waited for", service.name),
+        (outcome, true, None) => format!(
+            "{}: {outcome} and started; whether it is ready was not waited for",
+            service.name
+        ),
         (outcome, false, _) => format!("{}: {outcome}, not started", service.name),
     };
     context.report.success(&text);
@@ -70,19 +73,28 @@ fn install(context: &mut Context, session: &Session, service: &Service, mut opti
 }
 
 /// `--dry-run` and `--check`: the same plan, printed.
-fn show(context: &mut Context, args: &cli::Install, backend: &dyn Backend, service: &Service, options: &Install) -> Outcome {
+fn show(
+    context: &mut Context,
+    args: &cli::Install,
+    backend: &dyn Backend,
+    service: &Service,
+    options: &Install,
+) -> Outcome {
     let pending = journal::pending(backend.store().root(), context.system).unwrap_or_default();
     for (verb, name) in &pending {
-        context
-            .report
-            .warn(&format!("an earlier {verb} of {name} was interrupted; the next install or uninstall undoes it first"));
+        context.report.warn(&format!(
+            "an earlier {verb} of {name} was interrupted; the next install or uninstall undoes it first"
+        ));
     }
     let state = backend.state(context.system, &service.name)?;
     tell(context, backend, service, &state, options)?;
     let plan = backend.install(service, &state, options)?;
     let is_pending = !plan.is_empty();
     if args.dry_run {
-        context.report.answer(&format!("{}: what an install would do; nothing is changed", service.name));
+        context.report.answer(&format!(
+            "{}: what an install would do; nothing is changed",
+            service.name
+        ));
         for step in plan.steps.iter().filter(|step| !matches!(step, Step::OnRollback(_))) {
             context.report.answer(&format!("  {step}"));
         }
@@ -99,12 +111,25 @@ fn show(context: &mut Context, args: &cli::Install, backend: &dyn Backend, servi
         context.report.answer(&format!("{}: {text}", service.name));
     }
     let steps: Vec<_> = plan.steps.iter().map(ToString::to_string).collect();
-    let exit = if args.check && is_pending { Exit::Pending } else { Exit::Ok };
-    Ok((exit, json!({ "name": service.name, "outcome": "shown", "changes": is_pending, "plan": steps })))
+    let exit = if args.check && is_pending {
+        Exit::Pending
+    } else {
+        Exit::Ok
+    };
+    Ok((
+        exit,
+        json!({ "name": service.name, "outcome": "shown", "changes": is_pending, "plan": steps }),
+    ))
 }
 
 /// What the target cannot express, and what the user decided by hand.
-fn tell(context: &mut Context, backend: &dyn Backend, service: &Service, state: &State, options: &Install) -> Result<(), Failure> {
+fn tell(
+    context: &mut Context,
+    backend: &dyn Backend,
+    service: &Service,
+    state: &State,
+    options: &Install,
+) -> Result<(), Failure> {
     for loss in backend.render(service)?.losses {
         context.report.warn(&format!("not expressed as written: {loss}"));
     }
@@ -114,7 +139,11 @@ fn tell(context: &mut Context, backend: &dyn Backend, service: &Service, state: 
             .warn("it was disabled by hand and stays so: it will not start at boot (--force enables it again)");
     }
     let missing: Vec<_> = service.dependencies.requires.clone();
-    let known = if state.is_reachable { backend.observe(context.system, &missing)? } else { Vec::new() };
+    let known = if state.is_reachable {
+        backend.observe(context.system, &missing)?
+    } else {
+        Vec::new()
+    };
     if let Some(absent) = known.iter().find(|live| !live.is_known()) {
         return Err(Failure::new(
             Exit::Failed,
@@ -139,14 +168,21 @@ fn refuse_taken_address(context: &Context, service: &Service, force: bool) -> Re
     }
     Err(Failure::new(
         Exit::Failed,
-        format!("{probe} already, though {} does not run: something else has its address.\nNothing was changed.", service.name),
+        format!(
+            "{probe} already, though {} does not run: something else has its address.\nNothing was changed.",
+            service.name
+        ),
     )
     .repair("stop what listens there (`ss -ltnp` shows it), give the app another port, or insist with --force"))
 }
 
 fn options(context: &Context, args: &cli::Install, service: &Service) -> Install {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let settle = if service.readiness.probe.is_none() { service.readiness.settle } else { std::time::Duration::ZERO };
+    let settle = if service.readiness.probe.is_none() {
+        service.readiness.settle
+    } else {
+        std::time::Duration::ZERO
+    };
     let limit = args.timeout.unwrap_or(service.start_timeout + settle);
     Install {
         start: !args.no_start,
@@ -155,7 +191,10 @@ fn options(context: &Context, args: &cli::Install, service: &Service) -> Install
         force: args.force,
         adopt: args.adopt,
         now: now.as_secs(),
-        by: context.system.env("SUDO_USER").map_or_else(|| context.host.user_name(), |user| user.to_string_lossy().into_owned()),
+        by: context
+            .system
+            .env("SUDO_USER")
+            .map_or_else(|| context.host.user_name(), |user| user.to_string_lossy().into_owned()),
         created: Vec::new(),
     }
 }
@@ -180,7 +219,11 @@ fn scope_name(scope: Scope) -> &'static str {
 
 fn identity(service: &Service) -> String {
     use crate::service::RunAs;
-    let oneshot = if service.start_type == StartType::Oneshot { ", oneshot" } else { "" };
+    let oneshot = if service.start_type == StartType::Oneshot {
+        ", oneshot"
+    } else {
+        ""
+    };
     match &service.run_as {
         RunAs::User { user, .. } => format!(", runs as {user}{oneshot}"),
         RunAs::Dynamic => format!(", runs as a throw-away user{oneshot}"),

@@ -90,8 +90,11 @@ fn wants_json(verb: &Verb) -> bool {
 /// The manifest as written: read, and right in itself.
 fn read_manifest(look: &dyn Probe, path: &Path) -> Result<manifest::Manifest, Failure> {
     let bytes = look.read(path).map_err(|error| {
-        Failure::new(Exit::Usage, format!("cannot read the manifest {}: {error}", path.display()))
-            .repair("name it with --manifest FILE")
+        Failure::new(
+            Exit::Usage,
+            format!("cannot read the manifest {}: {error}", path.display()),
+        )
+        .repair("name it with --manifest FILE")
     })?;
     let path = absolute(path)?;
     manifest::read(&path, &bytes).map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))
@@ -115,8 +118,7 @@ fn is_colourful() -> bool {
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path)
-        .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))
+    std::path::absolute(path).map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))
 }
 
 /// Touching the machine's own units is root's; says which command does it.
@@ -126,9 +128,11 @@ fn need_privilege(context: &Context, scope: Scope, command: &str) -> Result<(), 
     }
     Err(Failure::new(
         Exit::Privilege,
-        format!("this changes the machine's services, which only root may do.\nNothing was changed."),
+        "this changes the machine's services, which only root may do.\nNothing was changed.",
     )
-    .repair(format!("sudo autoglm-boot {command}\n        or, for this user only: autoglm-boot {command} --user")))
+    .repair(format!(
+        "sudo autoglm-boot {command}\n        or, for this user only: autoglm-boot {command} --user"
+    )))
 }
 
 /// The scopes to look in when none was chosen: one's own first.
@@ -147,7 +151,8 @@ fn backend_of(context: &Context, name: &str, wish: ScopeArgs) -> Result<Box<dyn 
         let backend = backend::choose(&context.host, scope)?;
         let store = backend.store();
         let is_meant = |(_, app): &(String, String)| app == name;
-        let has_intent = crate::journal::pending(store.root(), context.system).is_ok_and(|intents| intents.iter().any(is_meant));
+        let has_intent =
+            crate::journal::pending(store.root(), context.system).is_ok_and(|intents| intents.iter().any(is_meant));
         if has_intent || store.receipt(name, context.system)?.is_some() {
             return Ok(backend);
         }
@@ -167,12 +172,19 @@ fn meant(context: &Context, name: Option<&str>, wish: ScopeArgs) -> Result<Strin
     let installed = installed(context, wish)?;
     match installed.as_slice() {
         [(_, only)] => Ok(only.clone()),
-        [] => Err(Failure::new(Exit::NotInstalled, "no app is installed, and there is no ./app.toml")),
+        [] => Err(Failure::new(
+            Exit::NotInstalled,
+            "no app is installed, and there is no ./app.toml",
+        )),
         several => Err(Failure::new(
             Exit::Usage,
             format!(
                 "which app? Installed are: {}",
-                several.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", ")
+                several
+                    .iter()
+                    .map(|(_, name)| name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ")
             ),
         )
         .repair("name one")),

@@ -25,7 +25,10 @@ pub(super) fn run(context: &mut Context, args: &cli::Render) -> Outcome {
     for missing in crate::session::missing_folders(context.system, folder) {
         context.system.make_folder(&missing, 0o755).map_err(failed)?;
     }
-    context.system.write_file(&path, rendered.text.as_bytes(), 0o644).map_err(failed)?;
+    context
+        .system
+        .write_file(&path, rendered.text.as_bytes(), 0o644)
+        .map_err(failed)?;
     context.report.line(&format!("wrote {}", path.display()));
     Ok((Exit::Ok, json!({})))
 }

@@ -25,7 +25,10 @@ pub(super) fn run(context: &mut Context, args: &cli::Status) -> Outcome {
         context.report.answer("no app is installed");
         return Ok((Exit::NotInstalled, json!({ "apps": [] })));
     }
-    let exit = statuses.iter().map(|status| status.state.exit()).fold(Exit::Ok, Exit::worst);
+    let exit = statuses
+        .iter()
+        .map(|status| status.state.exit())
+        .fold(Exit::Ok, Exit::worst);
     for status in &statuses {
         context.report.answer(&page(status));
     }
@@ -55,7 +58,11 @@ pub(super) fn all(context: &Context, wish: cli::ScopeArgs) -> Result<Vec<Status>
     let apps = installed(context, wish)?;
     let mut statuses = Vec::new();
     for scope in super::scopes(context, wish) {
-        let names: Vec<_> = apps.iter().filter(|(of, _)| *of == scope).map(|(_, name)| name.clone()).collect();
+        let names: Vec<_> = apps
+            .iter()
+            .filter(|(of, _)| *of == scope)
+            .map(|(_, name)| name.clone())
+            .collect();
         let backend = backend::choose(&context.host, scope)?;
         statuses.extend(of(context.system, backend.as_ref(), &names)?);
     }
@@ -104,7 +111,8 @@ fn ask(look: &dyn Probe, readiness: &Readiness, live: &Live) -> Option<Result<()
 }
 
 fn is_drifted(look: &dyn Probe, receipt: &Receipt) -> bool {
-    look.read(&receipt.unit).map_or(true, |bytes| receipt::digest(&bytes) != receipt.digest)
+    look.read(&receipt.unit)
+        .map_or(true, |bytes| receipt::digest(&bytes) != receipt.digest)
 }
 
 /// One app, for people.
@@ -121,14 +129,26 @@ fn page(status: &Status) -> String {
         };
         line("unit", format!("{} ({scope} scope)", status.unit));
         line("manifest", manifest.display().to_string());
-        line("at boot", if status.enabled_at_boot { "enabled".into() } else { "not enabled".into() });
+        line(
+            "at boot",
+            if status.enabled_at_boot {
+                "enabled".into()
+            } else {
+                "not enabled".into()
+            },
+        );
     }
     if let Some(version) = &status.version {
         line("version", version.clone());
     }
     if let Some(pid) = status.pid {
-        let memory = status.memory_bytes.map_or(String::new(), |bytes| format!(", {} MiB", bytes.div_ceil(1024 * 1024)));
-        line("process", format!("{pid}{memory}, {} automatic restarts", status.restarts));
+        let memory = status
+            .memory_bytes
+            .map_or(String::new(), |bytes| format!(", {} MiB", bytes.div_ceil(1024 * 1024)));
+        line(
+            "process",
+            format!("{pid}{memory}, {} automatic restarts", status.restarts),
+        );
     }
     if let Some(end) = &status.last_exit
         && status.pid.is_none()
@@ -150,7 +170,13 @@ pub(super) fn headline(status: &Status) -> String {
     let since = status
         .since_seconds
         .filter(|_| status.scope.is_some())
-        .map_or(String::new(), |seconds| format!(", for {}", Span(std::time::Duration::from_secs(seconds))));
-    let detail = if status.detail.is_empty() { String::new() } else { format!(": {}", status.detail) };
+        .map_or(String::new(), |seconds| {
+            format!(", for {}", Span(std::time::Duration::from_secs(seconds)))
+        });
+    let detail = if status.detail.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", status.detail)
+    };
     format!("{}: {}{drifted}{since}{detail}", status.name, status.state)
 }

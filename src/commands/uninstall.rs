@@ -22,11 +22,19 @@ pub(super) fn run(context: &mut Context, args: &cli::Uninstall) -> Outcome {
     let backend = backend_of(context, &name, args.scope)?;
     let store = backend.store();
     if args.dry_run {
-        let receipt = store.receipt(&name, context.system)?.ok_or_else(|| not_installed(&name))?;
+        let receipt = store
+            .receipt(&name, context.system)?
+            .ok_or_else(|| not_installed(&name))?;
         let state = backend.state(context.system, &name)?;
-        let plan = backend.uninstall(&receipt, &state)?;
-        context.report.answer(&format!("{name}: what an uninstall would do; nothing is changed"));
-        let steps: Vec<_> = plan.steps.iter().filter(|step| !matches!(step, Step::OnRollback(_))).collect();
+        let plan = backend.uninstall(&receipt, &state);
+        context
+            .report
+            .answer(&format!("{name}: what an uninstall would do; nothing is changed"));
+        let steps: Vec<_> = plan
+            .steps
+            .iter()
+            .filter(|step| !matches!(step, Step::OnRollback(_)))
+            .collect();
         for step in &steps {
             context.report.answer(&format!("  {step}"));
         }
@@ -47,13 +55,16 @@ pub(super) fn run(context: &mut Context, args: &cli::Uninstall) -> Outcome {
 
 fn uninstall(context: &mut Context, session: &Session, name: &str, force: bool) -> Outcome {
     let backend = session.backend();
-    let receipt = session.store().receipt(name, context.system)?.ok_or_else(|| not_installed(name))?;
+    let receipt = session
+        .store()
+        .receipt(name, context.system)?
+        .ok_or_else(|| not_installed(name))?;
     let state = backend.state(context.system, name)?;
     if !force {
         refuse_needed(&receipt, &state)?;
     }
     context.report.line(&format!("{name}: uninstall"));
-    let plan = backend.uninstall(&receipt, &state)?;
+    let plan = backend.uninstall(&receipt, &state);
     apply::apply(session, "uninstall", name, plan, &mut context.report)?;
     for path in &state.live.drop_ins {
         context.report.note(&format!("kept, it is yours: {}", path.display()));
@@ -65,22 +76,38 @@ fn uninstall(context: &mut Context, session: &Session, name: &str, force: bool) 
         format!("{name}: uninstalled")
     };
     context.report.success(&text);
-    Ok((Exit::Ok, json!({ "name": name, "outcome": "uninstalled", "restored": restored })))
+    Ok((
+        Exit::Ok,
+        json!({ "name": name, "outcome": "uninstalled", "restored": restored }),
+    ))
 }
 
 /// What is needed by others does not go silently.
 fn refuse_needed(receipt: &Receipt, state: &State) -> Result<(), Failure> {
     let unit = &state.live.unit;
-    let mut dependants: Vec<_> = state.others.iter().filter(|other| other.needs.contains(unit)).map(|other| other.name.clone()).collect();
+    let mut dependants: Vec<_> = state
+        .others
+        .iter()
+        .filter(|other| other.needs.contains(unit))
+        .map(|other| other.name.clone())
+        .collect();
     let ours: Vec<_> = dependants.iter().map(|name| format!("{name}.service")).collect();
-    let native = state.live.required_by.iter().filter(|by| !by.ends_with(".target") && !ours.contains(by));
+    let native = state
+        .live
+        .required_by
+        .iter()
+        .filter(|by| !by.ends_with(".target") && !ours.contains(by));
     dependants.extend(native.cloned());
     if dependants.is_empty() {
         return Ok(());
     }
     Err(Failure::new(
         Exit::Failed,
-        format!("{} is needed by {}.\nNothing was changed.", receipt.name, dependants.join(", ")),
+        format!(
+            "{} is needed by {}.\nNothing was changed.",
+            receipt.name,
+            dependants.join(", ")
+        ),
     )
     .repair("uninstall those first, or insist with --force"))
 }

@@ -2,7 +2,6 @@
 
 use std::{
     net::{TcpStream, ToSocketAddrs},
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -60,7 +59,9 @@ fn tcp(address: &str, timeout: Duration) -> Result<(), String> {
     let mut last = format!("{address}: no such address");
     let until = Instant::now() + timeout;
     for socket in address.to_socket_addrs().map_err(failed)? {
-        let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let left = until
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_millis(1));
         match TcpStream::connect_timeout(&socket, left) {
             Ok(_) => return Ok(()),
             Err(error) => last = failed(error),
@@ -71,19 +72,23 @@ fn tcp(address: &str, timeout: Duration) -> Result<(), String> {
 
 /// Runs as the app: never as root for it.
 fn command(argv: &[String], timeout: Duration, pid: Option<u32>) -> Result<(), String> {
-    let (Some((program, args)), Some(pid)) = (argv.split_first(), pid) else {
+    let (Some((program, words)), Some(pid)) = (argv.split_first(), pid) else {
         return Err("the app has no main process to ask as".into());
     };
-    let mut command = Command::new(program);
-    command.args(args);
-    platform::like_process(&mut command, pid).map_err(|error| format!("{program}: {error}"))?;
+    let mut asked = platform::command(program);
+    asked.args(words);
+    platform::like_process(&mut asked, pid).map_err(|error| format!("{program}: {error}"))?;
     let until = Instant::now() + timeout;
-    match platform::wait(&mut command, &|| Instant::now() >= until || platform::signal().is_some()) {
+    match platform::wait(&mut asked, &|| Instant::now() >= until || platform::signal().is_some()) {
         Ok(output) if output.is_ok() => Ok(()),
         Ok(output) => {
             let said = format!("{}{}", output.stdout, output.stderr);
             let last = said.lines().last().unwrap_or_default().trim();
-            Err(format!("{program} exited {}{}{last}", output.code, if last.is_empty() { "" } else { ": " }))
+            Err(format!(
+                "{program} exited {}{}{last}",
+                output.code,
+                if last.is_empty() { "" } else { ": " }
+            ))
         }
         Err(_) if Instant::now() >= until => Err(format!("{program} did not answer within {timeout:?}")),
         Err(error) => Err(format!("{program}: {error}")),

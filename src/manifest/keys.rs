@@ -32,16 +32,41 @@ const TABLES: &[Table] = &[
         ],
         &[],
     ),
-    table("restart", &["policy", "delay", "max_delay", "max_attempts", "window"], &[]),
-    table("dependencies", &["after", "requires", "wants"], &["wait_for", "wait_timeout"]),
+    table(
+        "restart",
+        &["policy", "delay", "max_delay", "max_attempts", "window"],
+        &[],
+    ),
+    table(
+        "dependencies",
+        &["after", "requires", "wants"],
+        &["wait_for", "wait_timeout"],
+    ),
     table(
         "readiness",
-        &["http", "tcp", "command", "expect_status", "expect_body", "interval", "timeout", "settle"],
+        &[
+            "http",
+            "tcp",
+            "command",
+            "expect_status",
+            "expect_body",
+            "interval",
+            "timeout",
+            "settle",
+        ],
         &["start_period", "retries", "action", "headers"],
     ),
     table(
         "resources",
-        &["cpu", "memory", "cpu_request", "memory_request", "tasks", "open_files", "shared_memory"],
+        &[
+            "cpu",
+            "memory",
+            "cpu_request",
+            "memory_request",
+            "tasks",
+            "open_files",
+            "shared_memory",
+        ],
         &[],
     ),
     table(
@@ -97,7 +122,10 @@ fn check_table(key: &super::At<String>, value: &Node, prefix: &str, problems: &m
     } else if LATER.contains(&name) {
         problems.push(not_yet(&format!("[{path}]"), key));
     } else {
-        let tables = TABLES.iter().map(|table| table.name).chain(LATER.iter().chain(SPECIAL).copied());
+        let tables = TABLES
+            .iter()
+            .map(|table| table.name)
+            .chain(LATER.iter().chain(SPECIAL).copied());
         problems.push(unknown(&format!("there is no table or key {path:?}"), key, tables));
     }
 }
@@ -133,8 +161,11 @@ fn check_names(value: &Node, path: &str, known: &[&str], later: &[&str], problem
 }
 
 fn not_yet(what: &str, key: &super::At<String>) -> Problem {
-    Problem::manifest(format!("{what} is part of the manifest's contract, but not implemented yet in this version"), &key.span)
-        .help("take it out, or use a newer autoglm-boot; nothing is ever silently ignored")
+    Problem::manifest(
+        format!("{what} is part of the manifest's contract, but not implemented yet in this version"),
+        &key.span,
+    )
+    .help("take it out, or use a newer autoglm-boot; nothing is ever silently ignored")
 }
 
 fn unknown<'a>(message: &str, key: &super::At<String>, known: impl Iterator<Item = &'a str>) -> Problem {

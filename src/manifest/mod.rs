@@ -202,14 +202,22 @@ fn text(bytes: &[u8]) -> Result<&str, Problem> {
         ..Problem::manifest(message, &(0..0))
     };
     if bytes.len() > LARGEST {
-        return Err(nowhere(format!("{} bytes are no manifest; the largest is 1 MiB", bytes.len())));
+        return Err(nowhere(format!(
+            "{} bytes are no manifest; the largest is 1 MiB",
+            bytes.len()
+        )));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let line = bytes[..error.valid_up_to()]
+            .iter()
+            .filter(|&&byte| byte == b'\n')
+            .count()
+            + 1;
         nowhere(format!("line {line} is not UTF-8, which TOML is written in"))
     })?;
     if text.trim().is_empty() {
-        return Err(nowhere("it is empty".into()).help("the least a manifest needs: [app] name = \"…\" and [service] command = [\"…\"]"));
+        return Err(nowhere("it is empty".into())
+            .help("the least a manifest needs: [app] name = \"…\" and [service] command = [\"…\"]"));
     }
     Ok(text)
 }

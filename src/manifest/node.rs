@@ -72,7 +72,10 @@ impl Node {
 
     /// A table's value of that name.
     pub(super) fn child(&self, name: &str) -> Option<&Self> {
-        self.entries().iter().find(|(key, _)| key.value == name).map(|(_, node)| node)
+        self.entries()
+            .iter()
+            .find(|(key, _)| key.value == name)
+            .map(|(_, node)| node)
     }
 
     /// What it is, in words for the user.

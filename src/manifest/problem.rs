@@ -1,6 +1,6 @@
 //! What is wrong with a manifest: every problem with its place in the file.
 
-use std::{fmt, ops::Range, path::PathBuf};
+use std::{fmt, fmt::Write as _, ops::Range, path::PathBuf};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
@@ -86,14 +86,18 @@ impl Problems {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut list: Vec<_> = self.list.iter().collect();
         list.sort_by_key(|problem| problem.span.as_ref().map_or(0, |span| span.start));
-        let count = if list.len() == 1 { "a problem".into() } else { format!("{} problems", list.len()) };
+        let count = if list.len() == 1 {
+            "a problem".into()
+        } else {
+            format!("{} problems", list.len())
+        };
         let mut text = format!("{}: {count}", self.path.display());
         for problem in list.iter().take(SHOWN) {
             text.push('\n');
-            text.push_str(&renderer.render(&[self.group(problem)]).clone());
+            text.push_str(&renderer.render(&[self.group(problem)]));
         }
         if list.len() > SHOWN {
-            text.push_str(&format!("\nand {} more", list.len() - SHOWN));
+            let _ = write!(text, "\nand {} more", list.len() - SHOWN); // writing to a string cannot fail
         }
         text
     }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{
-    App, At, DependenciesTable, Field, LoggingTable, Manifest, Problem, ReadinessTable, ResourcesTable, RestartTable, SCHEMA,
-    ServiceTable,
+    App, At, DependenciesTable, Field, LoggingTable, Manifest, Problem, ReadinessTable, ResourcesTable, RestartTable,
+    SCHEMA, ServiceTable,
     keys::nearest,
     node::{Node, Value},
 };
@@ -32,9 +32,11 @@ pub(super) fn manifest(path: &Path, source: &str, root: &Node, problems: &mut Ve
     let resources = resources(&mut Table::of(root, Some("resources"), problems));
     let logging = logging(&mut Table::of(root, Some("logging"), problems));
     let mut linux = Table::of(root, Some("linux"), problems);
-    linux.take("init", |node| match word(node, &["systemd", "openrc", "sysv"])?.as_str() {
-        "systemd" => Ok(()),
-        other => Err((format!("init {other:?} is not implemented yet in this version"), None)),
+    linux.take("init", |node| {
+        match word(node, &["systemd", "openrc", "sysv"])?.as_str() {
+            "systemd" => Ok(()),
+            other => Err((format!("init {other:?} is not implemented yet in this version"), None)),
+        }
     });
     let scope = linux.take("scope", |node| word(node, &["system", "user"]));
     let raw = raw(root, problems);
@@ -59,7 +61,10 @@ impl<'a> Table<'a> {
         if let (Some(node), Some(name)) = (node, name)
             && !matches!(node.value, Value::Table(_))
         {
-            problems.push(Problem::manifest(format!("[{name}] must be a table, and is {}", node.kind()), &node.span));
+            problems.push(Problem::manifest(
+                format!("[{name}] must be a table, and is {}", node.kind()),
+                &node.span,
+            ));
         }
         Self { node, problems }
     }
@@ -84,7 +89,8 @@ impl<'a> Table<'a> {
     fn require<T>(&mut self, table: &str, key: &str, parse: impl Fn(&Node) -> Result<T, Wrong>) -> Field<T> {
         if self.node.and_then(|node| node.child(key)).is_none() {
             let span = self.node.map_or(0..0, |node| node.span.clone());
-            self.problems.push(Problem::manifest(format!("[{table}] needs {key}"), &span));
+            self.problems
+                .push(Problem::manifest(format!("[{table}] needs {key}"), &span));
         }
         self.take(key, parse)
     }
@@ -94,13 +100,11 @@ impl<'a> Table<'a> {
         let Some(node) = self.node.and_then(|node| node.child(key)) else {
             return Vec::new();
         };
-        match &node.value {
-            Value::List(items) => items.iter().filter_map(|item| self.read(item, &parse)).collect(),
-            _ => {
-                self.read(node, |node| Err::<T, _>(expected("a list", node)));
-                Vec::new()
-            }
+        if let Value::List(items) = &node.value {
+            return items.iter().filter_map(|item| self.read(item, &parse)).collect();
         }
+        self.read(node, |node| Err::<T, _>(expected("a list", node)));
+        Vec::new()
     }
 }
 
@@ -152,7 +156,9 @@ fn environment(table: &mut Table) -> Vec<(At<String>, At<String>)> {
             && key.value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !is_name {
             let message = format!("{:?} is no name of a variable", key.value);
-            table.problems.push(Problem::manifest(message, &key.span).help("letters, digits and _, not beginning with a digit"));
+            table
+                .problems
+                .push(Problem::manifest(message, &key.span).help("letters, digits and _, not beginning with a digit"));
         }
         let value = table.read(node, |node| match &node.value {
             Value::String(text) => no_nul(text).map(|()| text.clone()),
@@ -209,7 +215,10 @@ fn resources(table: &mut Table) -> ResourcesTable {
 fn logging(table: &mut Table) -> LoggingTable {
     table.take("destination", |node| match word(node, &["journal", "file"])?.as_str() {
         "journal" => Ok(()),
-        other => Err((format!("destination {other:?} is not implemented yet in this version"), None)),
+        other => Err((
+            format!("destination {other:?} is not implemented yet in this version"),
+            None,
+        )),
     });
     let level = table.take("level", line);
     let level_variable = table.take("level_variable", line);
@@ -220,11 +229,19 @@ fn logging(table: &mut Table) -> LoggingTable {
     };
     if let Some(node) = limit.node {
         if !matches!(node.value, Value::Table(_)) {
-            limit.read(node, |node| Err::<(), _>(expected("a table like { burst = 10000, interval = \"30s\" }", node)));
+            limit.read(node, |node| {
+                Err::<(), _>(expected("a table like { burst = 10000, interval = \"30s\" }", node))
+            });
         }
-        for (key, _) in node.entries().iter().filter(|(key, _)| !["burst", "interval"].contains(&key.value.as_str())) {
+        for (key, _) in node
+            .entries()
+            .iter()
+            .filter(|(key, _)| !["burst", "interval"].contains(&key.value.as_str()))
+        {
             let message = format!("logging.rate_limit has no key {:?}", key.value);
-            limit.problems.push(Problem::manifest(message, &key.span).help("its keys are burst and interval"));
+            limit
+                .problems
+                .push(Problem::manifest(message, &key.span).help("its keys are burst and interval"));
         }
     }
     LoggingTable {
@@ -244,7 +261,10 @@ fn raw(root: &Node, problems: &mut Vec<Problem>) -> Vec<(String, String, At<Stri
     for (section, directives) in systemd.entries() {
         if !["Unit", "Service"].contains(&section.value.as_str()) {
             let message = format!("[raw.systemd] has no section {:?}", section.value);
-            problems.push(Problem::manifest(message, &section.span).help("its sections are Unit and Service; what starts it at boot is ours"));
+            problems.push(
+                Problem::manifest(message, &section.span)
+                    .help("its sections are Unit and Service; what starts it at boot is ours"),
+            );
             continue;
         }
         for (directive, value) in directives.entries() {
@@ -290,7 +310,10 @@ fn string(node: &Node) -> Result<String, Wrong> {
 fn line(node: &Node) -> Result<String, Wrong> {
     let text = string(node)?;
     if let Some(control) = text.chars().find(|c| c.is_control()) {
-        return Err((format!("a control character (U+{:04X}) cannot stand here", u32::from(control)), None));
+        return Err((
+            format!("a control character (U+{:04X}) cannot stand here", u32::from(control)),
+            None,
+        ));
     }
     if text.ends_with('\\') {
         return Err(("a backslash at the end would join this with the next line".into(), None));
@@ -302,14 +325,20 @@ fn line(node: &Node) -> Result<String, Wrong> {
         return Err(("this cannot be empty".into(), None));
     }
     if let Some(strange) = text.chars().find(|&c| crate::render::is_noncharacter(c)) {
-        return Err((format!("a noncharacter (U+{:04X}) cannot stand here", u32::from(strange)), None));
+        return Err((
+            format!("a noncharacter (U+{:04X}) cannot stand here", u32::from(strange)),
+            None,
+        ));
     }
     Ok(text)
 }
 
 fn no_nul(text: &str) -> Result<(), Wrong> {
     if text.contains('\0') {
-        return Err(("a NUL character ends every argument and variable: it cannot be passed on".into(), None));
+        return Err((
+            "a NUL character ends every argument and variable: it cannot be passed on".into(),
+            None,
+        ));
     }
     Ok(())
 }
@@ -319,7 +348,9 @@ fn name(node: &Node) -> Result<String, Wrong> {
     let is_label = (1..=63).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && !name.ends_with('-')
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     if !is_label {
         let help = "1 to 63 of a-z, 0-9 and -, beginning with a letter: legal as unit, task and Kubernetes name";
         return Err((format!("{name:?} cannot be the name of an app"), Some(help.into())));
@@ -346,7 +377,8 @@ fn word(node: &Node, words: &[&str]) -> Result<String, Wrong> {
 fn command(node: &Node) -> Result<Vec<String>, Wrong> {
     match &node.value {
         Value::String(text) => {
-            let words = shell_words::split(text).map_err(|error| (format!("this cannot be split into words: {error}"), None))?;
+            let words = shell_words::split(text)
+                .map_err(|error| (format!("this cannot be split into words: {error}"), None))?;
             words_of_command(words)
         }
         Value::List(_) => command_list(node),
@@ -364,7 +396,10 @@ fn command_list(node: &Node) -> Result<Vec<String>, Wrong> {
 
 fn words_of_command(words: Vec<String>) -> Result<Vec<String>, Wrong> {
     if words.first().is_none_or(String::is_empty) {
-        return Err(("this names no program".into(), Some("the first word is the program".into())));
+        return Err((
+            "this names no program".into(),
+            Some("the first word is the program".into()),
+        ));
     }
     words.iter().try_for_each(|word| no_nul(word))?;
     Ok(words)
@@ -376,7 +411,10 @@ fn quantity<T>(node: &Node, parse: impl Fn(&str) -> Result<T, String>) -> Result
 
 fn duration(node: &Node) -> Result<std::time::Duration, Wrong> {
     match &node.value {
-        Value::Integer(number) => Err(("a length of time needs its unit".into(), Some(format!("write \"{number}s\"")))),
+        Value::Integer(number) => Err((
+            "a length of time needs its unit".into(),
+            Some(format!("write \"{number}s\"")),
+        )),
         _ => quantity(node, values::duration),
     }
 }
@@ -423,7 +461,9 @@ fn statuses(node: &Node) -> Result<Vec<(u16, u16)>, Wrong> {
         let help = "a list of statuses and ranges: [200, \"300-399\"]";
         (format!("this is no HTTP status: {}", node.kind()), Some(help.into()))
     };
-    let Value::List(items) = &node.value else { return Err(wrong(node)) };
+    let Value::List(items) = &node.value else {
+        return Err(wrong(node));
+    };
     let one = |item: &Node| -> Option<(u16, u16)> {
         let range = match &item.value {
             Value::Integer(status) => (u16::try_from(*status).ok()?, u16::try_from(*status).ok()?),
@@ -444,11 +484,15 @@ fn statuses(node: &Node) -> Result<Vec<(u16, u16)>, Wrong> {
 /// `SIGTERM`, or `TERM`.
 fn signal(node: &Node) -> Result<String, Wrong> {
     const NAMES: [&str; 18] = [
-        "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGABRT", "SIGALRM", "SIGCONT", "SIGPIPE",
-        "SIGPWR", "SIGTRAP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGXCPU",
+        "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGABRT", "SIGALRM", "SIGCONT",
+        "SIGPIPE", "SIGPWR", "SIGTRAP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGXCPU",
     ];
     let text = string(node)?;
-    let name = if text.starts_with("SIG") { text } else { format!("SIG{text}") };
+    let name = if text.starts_with("SIG") {
+        text
+    } else {
+        format!("SIG{text}")
+    };
     let is_realtime = name
         .strip_prefix("SIGRTMIN+")
         .is_some_and(|n| n.parse::<u8>().is_ok_and(|n| n <= 30));

@@ -56,6 +56,11 @@ pub fn run(cmd: &Cmd, give_up: &dyn Fn() -> bool) -> io::Result<Output> {
     wait(&mut command, give_up)
 }
 
+/// A program, prepared to be run.
+pub fn command(program: &str) -> Command {
+    Command::new(program)
+}
+
 /// Runs a prepared command, capturing what it says.
 pub fn wait(command: &mut Command, give_up: &dyn Fn() -> bool) -> io::Result<Output> {
     const LOOK: Duration = Duration::from_millis(50);
@@ -136,11 +141,14 @@ pub fn like_process(command: &mut Command, pid: u32) -> io::Result<()> {
         return Err(io::Error::other(format!("process {pid} has no identity to borrow")));
     };
     let environment = fs::read(proc.join("environ"))?;
-    command.env_clear().envs(environment.split(|&b| b == 0).filter_map(|entry| {
-        let at = entry.iter().position(|&b| b == b'=')?;
-        let text = |bytes: &[u8]| -> std::ffi::OsString { std::os::unix::ffi::OsStringExt::from_vec(bytes.to_vec()) };
-        Some((text(&entry[..at]), text(&entry[at + 1..])))
-    }));
+    command
+        .env_clear()
+        .envs(environment.split(|&b| b == 0).filter_map(|entry| {
+            let at = entry.iter().position(|&b| b == b'=')?;
+            let text =
+                |bytes: &[u8]| -> std::ffi::OsString { std::os::unix::ffi::OsStringExt::from_vec(bytes.to_vec()) };
+            Some((text(&entry[..at]), text(&entry[at + 1..])))
+        }));
     command.current_dir(proc.join("cwd"));
     if euid() == 0 {
         let groups: Vec<_> = ids("Groups:").into_iter().map(unistd::Gid::from_raw).collect();

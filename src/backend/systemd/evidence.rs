@@ -37,14 +37,20 @@ impl Systemd {
             let _ = look.query(&crate::system::Cmd::new("journalctl", ["--sync"]));
         }
         let mut cmd = self.journal(&live.unit);
-        cmd.args.extend(["--quiet".into(), "--output=cat".into(), format!("--lines={LINES}")]);
-        if !live.invocation.is_empty() {
+        cmd.args
+            .extend(["--quiet".into(), "--output=cat".into(), format!("--lines={LINES}")]);
+        if !live.invocation.is_empty() && live.restarts == 0 {
             // The service manager's own lines carry the field without the underscore.
             cmd.args.push(format!("_SYSTEMD_INVOCATION_ID={}", live.invocation));
             cmd.args.push("+".into());
-            let manager = if self.is_user() { "USER_INVOCATION_ID" } else { "INVOCATION_ID" };
+            let manager = if self.is_user() {
+                "USER_INVOCATION_ID"
+            } else {
+                "INVOCATION_ID"
+            };
             cmd.args.push(format!("{manager}={}", live.invocation));
-            cmd.args.retain(|arg| !arg.starts_with("--unit") && !arg.starts_with("--user-unit"));
+            cmd.args
+                .retain(|arg| !arg.starts_with("--unit") && !arg.starts_with("--user-unit"));
         }
         let output = look.query(&cmd).unwrap_or_default();
         output.stdout.lines().map(str::to_owned).collect()
@@ -96,7 +102,11 @@ pub fn ending(live: &Live) -> String {
         _ => String::new(),
     };
     if end.is_empty() && !by.is_empty() {
-        return by.trim_end_matches(" the last time: ").trim_end_matches(" in the end: ").trim_end_matches(';').into();
+        return by
+            .trim_end_matches(" the last time: ")
+            .trim_end_matches(" in the end: ")
+            .trim_end_matches(';')
+            .into();
     }
     format!("{by}{end}")
 }
@@ -129,7 +139,9 @@ fn meaning(status: u32) -> Option<&'static str> {
 
 fn repair(live: &Live) -> String {
     let specific = match live.last_exit {
-        (1, 200) => "check working_directory: that it exists, and that the service's user may enter it and every folder above it",
+        (1, 200) => {
+            "check working_directory: that it exists, and that the service's user may enter it and every folder above it"
+        }
         (1, 203) => {
             "check that the program is executable by the service's user, and that the interpreter of its #! line exists"
         }
@@ -144,9 +156,9 @@ fn repair(live: &Live) -> String {
 /// A signal's name.
 fn signal(number: u32) -> String {
     const NAMES: [&str; 31] = [
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
-        "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
-        "PWR", "SYS",
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
+        "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
+        "WINCH", "IO", "PWR", "SYS",
     ];
     let name = usize::try_from(number).ok().and_then(|n| NAMES.get(n.wrapping_sub(1)));
     name.map_or_else(|| format!("signal {number}"), |name| format!("SIG{name}"))
@@ -172,6 +184,9 @@ mod tests {
         assert_eq!(ended(2, 34, "signal"), "killed by signal 34");
         assert_eq!(ended(0, 0, "success"), "");
         assert_eq!(ended(0, 0, "start-limit-hit"), "it was restarted too often");
-        assert_eq!(ended(1, 1, "start-limit-hit"), "it was restarted too often; the last time: exit status 1");
+        assert_eq!(
+            ended(1, 1, "start-limit-hit"),
+            "it was restarted too often; the last time: exit status 1"
+        );
     }
 }

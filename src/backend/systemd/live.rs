@@ -66,7 +66,13 @@ mod tests {
     fn every_unit_gets_its_own_block() {
         let text = "Id=a.service\nLoadState=loaded\nActiveState=active\nMainPID=12\nMemoryCurrent=[not set]\n\nLoadState=not-found\nMainPID=0\n";
         let lives = parse(text, &["a.service".into(), "b.service".into()]);
-        assert_eq!((lives[0].load.as_str(), lives[0].pid, lives[0].memory), ("loaded", Some(12), None));
-        assert_eq!((lives[1].unit.as_str(), lives[1].load.as_str(), lives[1].pid), ("b.service", "not-found", None));
+        assert_eq!(
+            (lives[0].load.as_str(), lives[0].pid, lives[0].memory),
+            ("loaded", Some(12), None)
+        );
+        assert_eq!(
+            (lives[1].unit.as_str(), lives[1].load.as_str(), lives[1].pid),
+            ("b.service", "not-found", None)
+        );
     }
 }

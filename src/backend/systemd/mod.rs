@@ -119,9 +119,17 @@ impl Systemd {
         };
         let live = self.one(look, unit)?;
         let crashes = live.restarts.saturating_sub(*restarts) + u32::from(live.is_between_restarts());
-        let allowed = if readiness.probe.is_some() { CRASHES_BEFORE_READY } else { 0 };
+        let allowed = if readiness.probe.is_some() {
+            CRASHES_BEFORE_READY
+        } else {
+            0
+        };
         if crashes > allowed {
-            let times = if crashes == 1 { "once".into() } else { format!("{crashes} times") };
+            let times = if crashes == 1 {
+                "once".into()
+            } else {
+                format!("{crashes} times")
+            };
             return Err(self.failure(look, &live, &format!("it ended {times} before it was ready")));
         }
         match live.active.as_str() {
@@ -135,7 +143,12 @@ impl Systemd {
                 };
                 return Err(self.failure(look, &live, what));
             }
-            _ if live.is_between_restarts() => return Ok(Answer::NotYet(format!("ended ({}), waiting for its restart", ending(&live)))),
+            _ if live.is_between_restarts() => {
+                return Ok(Answer::NotYet(format!(
+                    "ended ({}), waiting for its restart",
+                    ending(&live)
+                )));
+            }
             state => return Ok(Answer::NotYet(format!("{state} ({})", live.sub))),
         }
         let Some(probe) = &readiness.probe else {
@@ -241,7 +254,10 @@ impl Backend for Systemd {
             has_reset_unit: look
                 .read(&self.units().join(render::RESET_UNIT))
                 .is_ok_and(|text| text == render::systemd_reset(self.scope).as_bytes()),
-            missing: wants.parent().map(|folder| session::missing_folders(look, folder)).unwrap_or_default(),
+            missing: wants
+                .parent()
+                .map(|folder| session::missing_folders(look, folder))
+                .unwrap_or_default(),
         })
     }
 
@@ -249,7 +265,7 @@ impl Backend for Systemd {
         self.plan_install(service, state, options)
     }
 
-    fn uninstall(&self, receipt: &Receipt, state: &State) -> Result<Plan, Failure> {
+    fn uninstall(&self, receipt: &Receipt, state: &State) -> Plan {
         self.plan_uninstall(receipt, state)
     }
 
@@ -258,7 +274,13 @@ impl Backend for Systemd {
     }
 
     fn check(&self, look: &dyn Probe, condition: &Condition) -> Result<Answer, Failure> {
-        let holds = |yes: bool, why: String| if yes { Answer::Yes(String::new()) } else { Answer::NotYet(why) };
+        let holds = |yes: bool, why: String| {
+            if yes {
+                Answer::Yes(String::new())
+            } else {
+                Answer::NotYet(why)
+            }
+        };
         match condition {
             Condition::Ready { .. } => self.is_ready(look, condition),
             Condition::Running { unit } => {
@@ -267,7 +289,10 @@ impl Backend for Systemd {
             }
             Condition::Stopped { unit } => {
                 let live = self.one(look, unit)?;
-                Ok(holds(matches!(live.active.as_str(), "inactive" | "failed"), live.active))
+                Ok(holds(
+                    matches!(live.active.as_str(), "inactive" | "failed"),
+                    live.active,
+                ))
             }
             Condition::Failed { unit } => {
                 let live = self.one(look, unit)?;
@@ -277,7 +302,10 @@ impl Backend for Systemd {
                 let live = self.one(look, unit)?;
                 Ok(holds(live.is_stale || live.load != "loaded", live.load))
             }
-            Condition::Manager => Ok(holds(self.is_reachable(look), "the user's service manager is starting".into())),
+            Condition::Manager => Ok(holds(
+                self.is_reachable(look),
+                "the user's service manager is starting".into(),
+            )),
         }
     }
 
@@ -306,7 +334,10 @@ impl Backend for Systemd {
 
     fn too_late(&self, look: &dyn Probe, condition: &Condition, deadline: Duration, reason: &str) -> Failure {
         let Condition::Ready { unit, .. } = condition else {
-            return Failure::new(Exit::Failed, format!("{condition} did not come true within {}: {reason}", Span(deadline)));
+            return Failure::new(
+                Exit::Failed,
+                format!("{condition} did not come true within {}: {reason}", Span(deadline)),
+            );
         };
         let what = format!("it was not ready within {}: {reason}", Span(deadline));
         match self.one(look, unit) {

@@ -26,20 +26,29 @@ impl Systemd {
         let writes = !matches!(&state.at_path, Some(AtPath::File(bytes, 0o644)) if *bytes == rendered.text.as_bytes());
         let links = self.links_to_make(service, state, options);
         let receipt = self.receipt(service, &rendered, state, options, &links);
-        let record = self.record(state, options);
+        let record = Self::record(state, options);
 
         let mut steps = self.manager_steps(state);
         steps.extend(self.folder_steps(service, state, &record)?);
         if options.adopt && state.is_foreign() {
-            steps.push(write(self.store().original_path(&service.name), &self.original(state)?, 0o600)?);
+            steps.push(write(
+                self.store().original_path(&service.name),
+                &self.original(state)?,
+                0o600,
+            )?);
         }
         if writes {
             steps.extend(self.unit_steps(service, &rendered, state));
         }
-        steps.extend(links.iter().filter(|link| !state.links.iter().any(|(at, _)| at == *link)).map(|link| Step::Link {
-            path: link.clone(),
-            target: self.path(&service.name),
-        }));
+        steps.extend(
+            links
+                .iter()
+                .filter(|link| !state.links.iter().any(|(at, _)| at == *link))
+                .map(|link| Step::Link {
+                    path: link.clone(),
+                    target: self.path(&service.name),
+                }),
+        );
         if writes {
             steps.push(self.reload(&service.name, state));
         }
@@ -59,10 +68,17 @@ impl Systemd {
     /// What must not be done silently.
     fn refuse(&self, service: &Service, rendered: &Rendered, state: &State, options: &Install) -> Result<(), Failure> {
         let unit = self.unit(&service.name);
-        let is_masked = state.live.load == "masked" || matches!(&state.at_path, Some(AtPath::Link(to)) if to.as_os_str() == "/dev/null");
+        let is_masked = state.live.load == "masked"
+            || matches!(&state.at_path, Some(AtPath::Link(to)) if to.as_os_str() == "/dev/null");
         if is_masked {
-            return Err(Failure::new(Exit::Failed, format!("{unit} is masked: somebody forbade its start.\nNothing was changed."))
-                .repair(format!("if that is no longer meant: {}", self.systemctl(["unmask", &unit]))));
+            return Err(Failure::new(
+                Exit::Failed,
+                format!("{unit} is masked: somebody forbade its start.\nNothing was changed."),
+            )
+            .repair(format!(
+                "if that is no longer meant: {}",
+                self.systemctl(["unmask", &unit])
+            )));
         }
         if state.is_foreign() && !options.adopt {
             let there = state.live.fragment.clone().unwrap_or_else(|| self.path(&service.name));
@@ -71,7 +87,7 @@ impl Systemd {
                 format!(
                     "{unit} is there already and is not ours: {}\n{}Nothing was changed.",
                     there.display(),
-                    self.diff(rendered, state)
+                    Self::difference(rendered, state)
                 ),
             )
             .repair("take it over with --adopt (uninstall puts it back), or give the app another name"));
@@ -82,7 +98,7 @@ impl Systemd {
                 format!(
                     "{} was changed by hand since it was installed:\n{}Nothing was changed.",
                     self.path(&service.name).display(),
-                    self.diff(rendered, state)
+                    Self::difference(rendered, state)
                 ),
             )
             .repair(format!(
@@ -93,13 +109,16 @@ impl Systemd {
         match &state.at_path {
             Some(AtPath::Other) => Err(Failure::new(
                 Exit::Failed,
-                format!("{} is neither a file nor a link.\nNothing was changed.", self.path(&service.name).display()),
+                format!(
+                    "{} is neither a file nor a link.\nNothing was changed.",
+                    self.path(&service.name).display()
+                ),
             )),
             _ => Ok(()),
         }
     }
 
-    fn diff(&self, rendered: &Rendered, state: &State) -> String {
+    fn difference(rendered: &Rendered, state: &State) -> String {
         match &state.at_path {
             Some(AtPath::File(bytes, _)) => diff::unified(&String::from_utf8_lossy(bytes), &rendered.text),
             _ => String::new(),
@@ -193,7 +212,11 @@ impl Systemd {
         let is_slow = options.wait.is_some() && matches!(service.start_type, StartType::Notify | StartType::Oneshot);
         let verb = if restarts { "restart" } else { "start" };
         steps.push(Step::Run {
-            cmd: if is_slow { self.systemctl(["--no-block", verb, &unit]) } else { self.systemctl([verb, &unit]) },
+            cmd: if is_slow {
+                self.systemctl(["--no-block", verb, &unit])
+            } else {
+                self.systemctl([verb, &unit])
+            },
             only_if: None,
             undo: starts.then(|| self.systemctl(["stop", &unit])),
         });
@@ -242,7 +265,14 @@ impl Systemd {
         vec![self.link(&service.name)]
     }
 
-    fn receipt(&self, service: &Service, rendered: &Rendered, state: &State, options: &Install, links: &[PathBuf]) -> Receipt {
+    fn receipt(
+        &self,
+        service: &Service,
+        rendered: &Rendered,
+        state: &State,
+        options: &Install,
+        links: &[PathBuf],
+    ) -> Receipt {
         let mut needs = service.dependencies.requires.clone();
         needs.extend(service.dependencies.wants.iter().cloned());
         let (readiness, is_probe_private) = Receipt::public(&service.readiness);
@@ -268,7 +298,7 @@ impl Systemd {
         }
     }
 
-    fn record(&self, state: &State, options: &Install) -> ScopeRecord {
+    fn record(state: &State, options: &Install) -> ScopeRecord {
         let mut record = state.record.clone();
         for folder in options.created.iter().chain(&state.missing) {
             if !record.folders.contains(folder) {
@@ -285,7 +315,10 @@ impl Systemd {
             unit: match &state.at_path {
                 None => Before::Absent,
                 Some(AtPath::File(bytes, _)) if std::str::from_utf8(bytes).is_err() => {
-                    return Err(Failure::new(Exit::Failed, "the unit that is there is not UTF-8: it cannot be kept as version 0"));
+                    return Err(Failure::new(
+                        Exit::Failed,
+                        "the unit that is there is not UTF-8: it cannot be kept as version 0",
+                    ));
                 }
                 Some(AtPath::File(bytes, mode)) => Before::File {
                     bytes: bytes.clone(),
@@ -302,7 +335,7 @@ impl Systemd {
     }
 
     /// Uninstall: stop, wait until no process is left, remove the links and the unit, then reload; and version 0 comes back.
-    pub(super) fn plan_uninstall(&self, receipt: &Receipt, state: &State) -> Result<Plan, Failure> {
+    pub(super) fn plan_uninstall(&self, receipt: &Receipt, state: &State) -> Plan {
         let (unit, path) = (self.unit(&receipt.name), self.path(&receipt.name));
         let mut steps = vec![
             Step::Await {
@@ -316,7 +349,10 @@ impl Systemd {
             steps.extend(self.revival(state));
         }
         if state.is_reachable {
-            let timeout = state.service.as_ref().map_or(Duration::from_secs(90), |service| service.stop_timeout);
+            let timeout = state
+                .service
+                .as_ref()
+                .map_or(Duration::from_secs(90), |service| service.stop_timeout);
             steps.push(Step::run(self.systemctl(["stop", &unit])));
             steps.push(Step::Await {
                 condition: Condition::Stopped { unit: unit.clone() },
@@ -337,10 +373,15 @@ impl Systemd {
             }),
             _ => steps.push(Step::Remove { path }),
         }
-        steps.extend(original.iter().flat_map(|original| &original.links).map(|(path, target)| Step::Link {
-            path: path.clone(),
-            target: target.clone(),
-        }));
+        steps.extend(
+            original
+                .iter()
+                .flat_map(|original| &original.links)
+                .map(|(path, target)| Step::Link {
+                    path: path.clone(),
+                    target: target.clone(),
+                }),
+        );
         if state.is_reachable {
             steps.push(Step::run(self.systemctl(["daemon-reload"])));
             steps.push(Step::Run {
@@ -352,21 +393,27 @@ impl Systemd {
                 steps.push(Step::run(self.systemctl(["start", &unit])));
             }
         }
-        steps.extend(self.forget(receipt, state)?);
-        Ok(Plan { steps, replaces: true })
+        steps.extend(self.forget(receipt, state));
+        Plan { steps, replaces: true }
     }
 
     /// Removes the records of an app, and what only the last app needed.
-    fn forget(&self, receipt: &Receipt, state: &State) -> Result<Vec<Step>, Failure> {
+    fn forget(&self, receipt: &Receipt, state: &State) -> Vec<Step> {
         let (store, name) = (self.store(), &receipt.name);
-        let mut steps: Vec<_> = [store.original_path(name), store.service_path(name), store.receipt_path(name)]
-            .into_iter()
-            .map(|path| Step::Remove { path })
-            .collect();
+        let mut steps: Vec<_> = [
+            store.original_path(name),
+            store.service_path(name),
+            store.receipt_path(name),
+        ]
+        .into_iter()
+        .map(|path| Step::Remove { path })
+        .collect();
         steps.push(Step::Rmdir { path: store.app(name) });
         let is_last = state.others.is_empty();
         if is_last {
-            steps.push(Step::Remove { path: store.record_path() });
+            steps.push(Step::Remove {
+                path: store.record_path(),
+            });
             steps.push(Step::Remove {
                 path: self.units().join(render::RESET_UNIT),
             });
@@ -380,9 +427,14 @@ impl Systemd {
             }
         }
         // Ours is removed when it is empty; where something else moved in, or another app lives, it stays.
-        let folders = state.record.folders.iter().rev().filter(|folder| !store.root().starts_with(folder));
+        let folders = state
+            .record
+            .folders
+            .iter()
+            .rev()
+            .filter(|folder| !store.root().starts_with(folder));
         steps.extend(folders.map(|path| Step::Rmdir { path: path.clone() }));
-        Ok(steps)
+        steps
     }
 
     /// Start, stop or restart of what is installed.
