@@ -24,7 +24,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// What the template of a unit lays out: lines and values, escaped.
 #[derive(Serialize)]
-struct Unit<'a> {
+struct Layout<'a> {
     name: &'a str,
     manifest: String,
     description: String,
@@ -34,7 +34,7 @@ struct Unit<'a> {
     start_limit_interval: String,
     start_limit_burst: u32,
     on_success: String,
-    raw_in_unit: Vec<String>,
+    unit_directives: Vec<String>,
     r#type: StartType,
     identity: Vec<String>,
     working_directory: String,
@@ -51,7 +51,7 @@ struct Unit<'a> {
     limits: Vec<String>,
     log_interval: String,
     log_burst: u32,
-    raw_in_service: Vec<String>,
+    service_directives: Vec<String>,
     wanted_by: &'static str,
 }
 
@@ -79,10 +79,10 @@ pub fn systemd_reset(scope: Scope) -> &'static str {
     }
 }
 
-fn unit(service: &Service) -> Unit<'_> {
+fn unit(service: &Service) -> Layout<'_> {
     let restart = &service.restart;
     let has_budget = restart.policy != RestartPolicy::Never && restart.max_attempts > 0;
-    Unit {
+    Layout {
         name: &service.name,
         manifest: comment(&service.manifest.to_string_lossy()),
         description: specifiers(&service.description),
@@ -92,7 +92,7 @@ fn unit(service: &Service) -> Unit<'_> {
         start_limit_interval: seconds(if has_budget { restart.window } else { Duration::ZERO }),
         start_limit_burst: restart.max_attempts.saturating_add(1),
         on_success: RESET_UNIT.replace('@', &format!("@{}", service.name)),
-        raw_in_unit: raw(service, "Unit"),
+        unit_directives: raw(service, "Unit"),
         r#type: service.start_type,
         identity: identity(service),
         working_directory: path(&service.working_directory),
@@ -113,7 +113,7 @@ fn unit(service: &Service) -> Unit<'_> {
         limits: limits(service),
         log_interval: seconds(service.logging.rate_limit.interval),
         log_burst: service.logging.rate_limit.burst,
-        raw_in_service: raw(service, "Service"),
+        service_directives: raw(service, "Service"),
         wanted_by: match service.scope {
             Scope::System => "multi-user.target",
             Scope::User => "default.target",
@@ -330,7 +330,7 @@ mod tests {
         let mut templates = tera::Tera::default();
         templates.add_raw_template("t", SYSTEMD).expect("the template parses");
         let source = include_str!("render.rs");
-        let given = &source[source.find("struct Unit").expect("it is there")..];
+        let given = &source[source.find("struct Layout").expect("it is there")..];
         let given = &given[..given.find("\n}").expect("it ends")];
         for name in templates.get_template_variables("t").expect("it is there") {
             assert!(

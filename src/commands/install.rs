@@ -11,7 +11,7 @@ use crate::{
     cli,
     exit::{Exit, Failure},
     journal,
-    plan::{Plan, Step},
+    plan::{Condition, Plan, Step},
     service::{Probe as Question, Scope, Service, StartType},
     session::Session,
 };
@@ -52,18 +52,16 @@ fn install(context: &mut Context, session: &Session, service: &Service, mut opti
         refuse_taken_address(context, service, options.force)?;
     }
     let outcome = summary(&plan, &state);
+    let waits = plan.steps.iter().any(|step| matches!(step, Step::Await { condition: Condition::Ready { .. }, .. }));
+    let starts = options.start && (!state.live.is_up() || options.restart);
     apply::apply(session, "install", &service.name, plan, &mut context.report)?;
-    let text = match (outcome, options.start, options.wait) {
-        ("unchanged", ..) => format!(
-            "{}: unchanged. If only its code changed: autoglm-boot restart {}",
-            service.name, service.name
-        ),
-        (outcome, true, Some(_)) => format!("{}: {outcome} and ready", service.name),
-        (outcome, true, None) => format!(
-            "{}: {outcome} and started; whether it is ready was not waited for",
-            service.name
-        ),
-        (outcome, false, _) => format!("{}: {outcome}, not started", service.name),
+    let name = &service.name;
+    let text = match (outcome, waits, starts) {
+        ("unchanged", ..) => format!("{name}: unchanged. If only its code changed: autoglm-boot restart {name}"),
+        (outcome, true, _) => format!("{name}: {outcome} and ready"),
+        (outcome, false, true) => format!("{name}: {outcome} and started; whether it is ready was not waited for"),
+        (outcome, false, false) if state.live.is_up() => format!("{name}: {outcome}; it runs on as it did"),
+        (outcome, false, false) => format!("{name}: {outcome}, not started"),
     };
     context.report.success(&text);
     Ok((

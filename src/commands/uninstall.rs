@@ -66,7 +66,8 @@ fn uninstall(context: &mut Context, session: &Session, name: &str, force: bool) 
     context.report.line(&format!("{name}: uninstall"));
     let plan = backend.uninstall(&receipt, &state);
     apply::apply(session, "uninstall", name, plan, &mut context.report)?;
-    for path in &state.live.drop_ins {
+    let drop_ins = receipt.unit.with_extension("service.d");
+    for path in context.system.list(&drop_ins).unwrap_or_default() {
         context.report.note(&format!("kept, it is yours: {}", path.display()));
     }
     let restored = state.original.is_some();

@@ -343,7 +343,7 @@ impl Backend for Systemd {
         match self.one(look, unit) {
             Ok(live) => self
                 .failure(look, &live, &what)
-                .repair("if it only needs longer, raise service.start_timeout (model servers need \"30m\") or --timeout; else see `autoglm-boot logs`"),
+                .repair("if it only needs longer, raise service.start_timeout (model servers need \"30m\") or --timeout; else look at its output: journalctl --unit NAME"),
             Err(failure) => failure,
         }
     }

@@ -288,7 +288,11 @@ impl Systemd {
             by: options.by.clone(),
             unit: self.path(&service.name),
             digest: receipt::digest(rendered.text.as_bytes()),
-            links: links.to_vec(),
+            // What was disabled by hand stays ours to remember: it may be enabled again.
+            links: match &state.receipt {
+                Some(old) if links.is_empty() => old.links.clone(),
+                _ => links.to_vec(),
+            },
             needs,
             readiness,
             is_probe_private,
