@@ -1,0 +1,171 @@
+//! The real machine, except that one effect fails, or the process is killed right before or right after it.
+
+use std::{
+    cell::Cell,
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use autoglm_boot::{
+    platform::Signal,
+    service,
+    system::{Cmd, Entry, Lock, Output, Probe, Real, System, User},
+};
+
+/// What happens at the effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    KillBefore,
+    KillAfter,
+    Fail,
+}
+
+/// Counts effects, and lets the fault happen at the one of this number.
+pub struct Faulty {
+    inner: Real,
+    fault: Fault,
+    at: usize,
+    count: Cell<usize>,
+}
+
+impl Faulty {
+    /// The fault as an environment variable names it: `kill-before 7`.
+    pub fn parse(text: &str) -> Self {
+        let (fault, at) = text.split_once(' ').expect("a fault and a number");
+        Self {
+            inner: Real::with_signals().expect("signals"),
+            fault: match fault {
+                "kill-before" => Fault::KillBefore,
+                "kill-after" => Fault::KillAfter,
+                "fail" => Fault::Fail,
+                other => panic!("no such fault: {other}"),
+            },
+            at: at.parse().expect("a number"),
+            count: Cell::new(0),
+        }
+    }
+
+    /// Whether the fault has happened.
+    pub fn was_reached(&self) -> bool {
+        self.count.get() > self.at
+    }
+
+    fn effect<T>(&self, failed: impl FnOnce() -> io::Result<T>, effect: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let number = self.count.replace(self.count.get() + 1);
+        if number != self.at {
+            return effect();
+        }
+        match self.fault {
+            Fault::KillBefore => kill(),
+            Fault::KillAfter => {
+                let _ = effect();
+                kill()
+            }
+            Fault::Fail => failed(),
+        }
+    }
+
+    fn file<T>(&self, effect: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.effect(|| Err(io::Error::from(io::ErrorKind::StorageFull)), effect)
+    }
+}
+
+fn kill() -> ! {
+    let pid = std::process::id().to_string();
+    let _ = std::process::Command::new("kill").args(["-KILL", &pid]).status();
+    std::thread::sleep(Duration::from_secs(60));
+    unreachable!("SIGKILL was survived")
+}
+
+impl Probe for Faulty {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.inner.read(path)
+    }
+    fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
+        self.inner.entry(path)
+    }
+    fn target(&self, path: &Path) -> io::Result<Option<Entry>> {
+        self.inner.target(path)
+    }
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        self.inner.list(folder)
+    }
+    fn query(&self, cmd: &Cmd) -> io::Result<Output> {
+        self.inner.query(cmd)
+    }
+    fn find_program(&self, name: &str, path: &[PathBuf]) -> Option<PathBuf> {
+        self.inner.find_program(name, path)
+    }
+    fn user(&self, name_or_number: &str) -> Option<User> {
+        self.inner.user(name_or_number)
+    }
+    fn group(&self, name_or_number: &str) -> Option<String> {
+        self.inner.group(name_or_number)
+    }
+    fn env(&self, name: &str) -> Option<OsString> {
+        self.inner.env(name)
+    }
+    fn euid(&self) -> u32 {
+        self.inner.euid()
+    }
+    fn home(&self) -> Option<PathBuf> {
+        self.inner.home()
+    }
+    fn ask(&self, probe: &service::Probe, timeout: Duration, pid: Option<u32>) -> Result<(), String> {
+        self.inner.ask(probe, timeout, pid)
+    }
+    fn monotonic(&self) -> Duration {
+        self.inner.monotonic()
+    }
+    fn is_locked(&self, path: &Path) -> bool {
+        self.inner.is_locked(path)
+    }
+}
+
+impl System for Faulty {
+    fn make_folder(&self, path: &Path, mode: u32) -> io::Result<()> {
+        self.file(|| self.inner.make_folder(path, mode))
+    }
+    fn write_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+        self.file(|| self.inner.write_file(path, bytes, mode))
+    }
+    fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+        self.file(|| self.inner.set_owner(path, uid, gid))
+    }
+    fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.file(|| self.inner.append(path, bytes))
+    }
+    fn link(&self, path: &Path, target: &Path) -> io::Result<()> {
+        self.file(|| self.inner.link(path, target))
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.file(|| self.inner.remove(path))
+    }
+    fn remove_folder(&self, path: &Path) -> io::Result<bool> {
+        self.file(|| self.inner.remove_folder(path))
+    }
+    fn run(&self, cmd: &Cmd, steadfast: bool) -> io::Result<Output> {
+        let failed = || {
+            Ok(Output {
+                code: 1,
+                stderr: "made to fail by the test".into(),
+                ..Output::default()
+            })
+        };
+        self.effect(failed, || self.inner.run(cmd, steadfast))
+    }
+    fn become_command(&self, cmd: &Cmd) -> io::Error {
+        self.inner.become_command(cmd)
+    }
+    fn sleep(&self, time: Duration) {
+        self.inner.sleep(time);
+    }
+    fn interrupted(&self) -> Option<Signal> {
+        self.inner.interrupted()
+    }
+    fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {
+        self.file(|| self.inner.lock(path))
+    }
+}
