@@ -6,7 +6,7 @@ use std::{fmt::Write as _, time::Duration};
 use crate::{
     backend::Answer,
     exit::{Exit, Failure},
-    journal::{Found, Intent, Journal, Mark},
+    journal::{self, Found, Intent, Journal, Mark},
     plan::{Condition, Plan, Step},
     platform::Signal,
     report::Report,
@@ -70,7 +70,14 @@ pub fn recover(session: &Session, found: &Found, report: &mut Report) -> Result<
     if run.is_untouched(found.begun) {
         return run.close();
     }
-    let errors = run.undo(intent.plan.steps.len(), report);
+    // A kill loses no mark; a power cut may, and an undo of what was not done does no harm.
+    let is_same_boot = intent.boot == journal::boot_id(session.system());
+    let begun = if is_same_boot {
+        found.begun
+    } else {
+        intent.plan.steps.len()
+    };
+    let errors = run.undo(begun, report);
     if errors.is_empty() {
         return run.close();
     }
@@ -177,12 +184,9 @@ impl Run<'_> {
 
     fn take_back(&self, step: &Step, report: &mut Report) -> Result<(), String> {
         if let Step::Run { undo: Some(undo), .. } = step {
-            report.undo(&Step::run(undo.clone()));
-            return match self.system().run(undo, true) {
-                Ok(output) if output.is_ok() => Ok(()),
-                Ok(output) => Err(format!("`{undo}` exited {}: {}", output.code, output.stderr.trim())),
-                Err(error) => Err(format!("`{undo}`: {error}")),
-            };
+            report.undo(undo);
+            let done = self.hands.perform(undo, true, report);
+            return done.map(drop).map_err(|failure| format!("{undo}: {}", failure.message));
         }
         let Some(path) = step.path() else { return Ok(()) };
         let Some((_, before)) = self.intent.before.iter().find(|(at, _)| at == path) else {

@@ -26,6 +26,8 @@ const SUFFIX: &str = ".jsonl";
 pub struct Intent {
     /// Version of this format.
     pub format: u32,
+    /// The boot it was written in.
+    pub boot: String,
     /// What was asked for.
     pub verb: String,
     /// Of which app.
@@ -101,6 +103,7 @@ impl Intent {
             .collect::<io::Result<_>>()?;
         Ok(Self {
             format: FORMAT,
+            boot: boot_id(look),
             verb: verb.into(),
             name: name.into(),
             plan,
@@ -185,6 +188,14 @@ impl Journal {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The identity of this boot (random(4)); empty where there is none.
+pub fn boot_id(look: &dyn Probe) -> String {
+    let id = look
+        .read(Path::new("/proc/sys/kernel/random/boot_id"))
+        .unwrap_or_default();
+    String::from_utf8_lossy(&id).trim().to_owned()
 }
 
 /// The verb and the app of every journal that lies there: readable by anybody.

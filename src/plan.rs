@@ -67,7 +67,7 @@ pub enum Step {
         /// Run only if this holds by then.
         only_if: Option<Condition>,
         /// Takes its effect back, before the files are put back.
-        undo: Option<Cmd>,
+        undo: Option<Box<Step>>,
     },
     /// Waits until the condition holds.
     Await {
@@ -115,6 +115,11 @@ pub enum Condition {
         /// The app's native name.
         unit: String,
     },
+    /// The user's services outlive a logout.
+    Lingering {
+        /// The account.
+        user: String,
+    },
     /// The service manager itself answers (a user's, after lingering was enabled).
     Manager,
 }
@@ -155,6 +160,15 @@ impl Step {
     /// The step, for the case that a later one fails.
     pub fn on_rollback(self) -> Self {
         Self::OnRollback(Box::new(self))
+    }
+
+    /// A command that is only run if something holds by then.
+    pub fn run_if(cmd: Cmd, condition: Condition) -> Self {
+        Self::Run {
+            cmd,
+            only_if: Some(condition),
+            undo: None,
+        }
     }
 
     /// A command with neither condition nor undo.
@@ -212,6 +226,7 @@ impl fmt::Display for Condition {
             Self::Stopped { unit } => write!(f, "{unit} is stopped"),
             Self::Failed { unit } => write!(f, "{unit} has failed"),
             Self::Stale { unit } => write!(f, "the service manager holds an older {unit}"),
+            Self::Lingering { user } => write!(f, "{user} lingers"),
             Self::Manager => f.write_str("the user's service manager answers"),
         }
     }

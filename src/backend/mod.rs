@@ -152,8 +152,8 @@ pub struct Live {
     pub required_by: Vec<String>,
     /// Whether a job of it is queued or running.
     pub has_job: bool,
-    /// The identity of this run.
-    pub invocation: String,
+    /// When it last left the inactive state, on the monotonic clock.
+    pub started: Option<Duration>,
 }
 
 impl Live {

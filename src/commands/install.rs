@@ -52,7 +52,15 @@ fn install(context: &mut Context, session: &Session, service: &Service, mut opti
         refuse_taken_address(context, service, options.force)?;
     }
     let outcome = summary(&plan, &state);
-    let waits = plan.steps.iter().any(|step| matches!(step, Step::Await { condition: Condition::Ready { .. }, .. }));
+    let waits = plan.steps.iter().any(|step| {
+        matches!(
+            step,
+            Step::Await {
+                condition: Condition::Ready { .. },
+                ..
+            }
+        )
+    });
     let starts = options.start && (!state.live.is_up() || options.restart);
     apply::apply(session, "install", &service.name, plan, &mut context.report)?;
     let name = &service.name;

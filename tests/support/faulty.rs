@@ -52,7 +52,11 @@ impl Faulty {
         self.count.get() > self.at
     }
 
-    fn effect<T>(&self, failed: impl FnOnce() -> io::Result<T>, effect: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    fn effect<T>(
+        &self,
+        failed: impl FnOnce() -> io::Result<T>,
+        effect: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
         let number = self.count.replace(self.count.get() + 1);
         if number != self.at {
             return effect();

@@ -75,7 +75,10 @@ impl Lab {
             folder.display()
         );
         let root = folder.join("root");
-        let mounted = Command::new("mount").args(["-t", "overlay", "overlay", "-o", &options]).arg(&root).status();
+        let mounted = Command::new("mount")
+            .args(["-t", "overlay", "overlay", "-o", &options])
+            .arg(&root)
+            .status();
         assert!(mounted.unwrap().success(), "the overlay could not be mounted");
         let (child, leader) = boot(&name, &folder, binds);
         Self {
@@ -99,7 +102,11 @@ impl Lab {
             .args(["-t", &leader, "-a", "--"])
             .args(argv)
             .env_clear()
-            .envs([("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root"), ("LANG", "C.UTF-8")])
+            .envs([
+                ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+                ("HOME", "/root"),
+                ("LANG", "C.UTF-8"),
+            ])
             .stdin(Stdio::null())
             .output()
             .unwrap();
@@ -112,7 +119,17 @@ impl Lab {
 
     /// A command of the shell inside, as a user without a session.
     pub fn as_user(&self, user: &str, command: &str) -> Out {
-        self.run_argv(&["runuser", "-u", user, "--", "env", &format!("HOME=/home/{user}"), "sh", "-c", command])
+        self.run_argv(&[
+            "runuser",
+            "-u",
+            user,
+            "--",
+            "env",
+            &format!("HOME=/home/{user}"),
+            "sh",
+            "-c",
+            command,
+        ])
     }
 
     /// Where a path of the lab lies on the host.
@@ -198,7 +215,10 @@ fn list(root: &Path, path: &Path, listing: &mut BTreeMap<String, String>) {
     } else {
         String::new()
     };
-    listing.insert(inside, format!("{:o} {}:{} {contents}", meta.mode(), meta.uid(), meta.gid()));
+    listing.insert(
+        inside,
+        format!("{:o} {}:{} {contents}", meta.mode(), meta.uid(), meta.gid()),
+    );
     if meta.is_dir() {
         for entry in fs::read_dir(path).unwrap() {
             list(root, &entry.unwrap().path(), listing);
@@ -229,13 +249,20 @@ fn boot(name: &str, folder: &Path, binds: &[String]) -> (Child, u32) {
         .iter()
         .map(|group| format!("mkdir -p {0} && echo $$ >{0}/cgroup.procs && ", group.display()))
         .collect::<String>();
-    let binds = binds.iter().map(|bind| format!(" --bind-ro='{bind}'")).collect::<String>();
+    let binds = binds
+        .iter()
+        .map(|bind| format!(" --bind-ro='{bind}'"))
+        .collect::<String>();
     let root = folder.join("root");
     let command = format!(
         "{enter} exec setsid systemd-nspawn -q -D '{}' -M {name} --register=no --keep-unit --private-network --console=pipe{binds} -b",
         root.display()
     );
-    let console = fs::OpenOptions::new().create(true).append(true).open(folder.join("console")).unwrap();
+    let console = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("console"))
+        .unwrap();
     let mut child = Command::new("sh")
         .args(["-c", &command])
         .stdin(Stdio::null())
@@ -248,7 +275,15 @@ fn boot(name: &str, folder: &Path, binds: &[String]) -> (Child, u32) {
         if let Some(leader) = leader_of(child.id()) {
             let leader_text = leader.to_string();
             let output = Command::new("nsenter")
-                .args(["-t", &leader_text, "-a", "--", "systemctl", "is-system-running", "--wait"])
+                .args([
+                    "-t",
+                    &leader_text,
+                    "-a",
+                    "--",
+                    "systemctl",
+                    "is-system-running",
+                    "--wait",
+                ])
                 .stdin(Stdio::null())
                 .output()
                 .unwrap();
@@ -257,7 +292,11 @@ fn boot(name: &str, folder: &Path, binds: &[String]) -> (Child, u32) {
                 return (child, leader);
             }
         }
-        assert!(child.try_wait().unwrap().is_none(), "nspawn ended: {}", console_text(folder));
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "nspawn ended: {}",
+            console_text(folder)
+        );
         sleep(Duration::from_millis(20));
     }
     panic!("the lab did not come up: {}", console_text(folder))
@@ -269,8 +308,16 @@ fn console_text(folder: &Path) -> String {
 
 fn cgroups(name: &str) -> Vec<PathBuf> {
     let root = Path::new("/sys/fs/cgroup");
-    let split: Vec<_> = HIERARCHIES.iter().map(|h| root.join(h)).filter(|h| h.is_dir()).collect();
-    let roots = if split.is_empty() { vec![root.to_path_buf()] } else { split };
+    let split: Vec<_> = HIERARCHIES
+        .iter()
+        .map(|h| root.join(h))
+        .filter(|h| h.is_dir())
+        .collect();
+    let roots = if split.is_empty() {
+        vec![root.to_path_buf()]
+    } else {
+        split
+    };
     roots.into_iter().map(|h| h.join(format!("lab-{name}"))).collect()
 }
 
@@ -279,20 +326,37 @@ fn leader_of(nspawn: u32) -> Option<u32> {
     let children = fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children")).ok()?;
     children.split_whitespace().find_map(|child| {
         let status = fs::read_to_string(format!("/proc/{child}/status")).ok()?;
-        let pids: Vec<_> = status.lines().find(|line| line.starts_with("NSpid:"))?.split_whitespace().collect();
-        (pids.len() == 3 && pids[2] == "1").then(|| child.parse().ok()).flatten()
+        let pids: Vec<_> = status
+            .lines()
+            .find(|line| line.starts_with("NSpid:"))?
+            .split_whitespace()
+            .collect();
+        (pids.len() == 3 && pids[2] == "1")
+            .then(|| child.parse().ok())
+            .flatten()
     })
 }
 
 fn kill(pid: u32) {
-    let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status();
+    let _ = Command::new("kill")
+        .args(["-KILL", &pid.to_string()])
+        .stderr(Stdio::null())
+        .status();
 }
 
 fn remove(folder: &Path, name: &str) {
-    let _ = Command::new("umount").arg("-l").arg(folder.join("root")).stderr(Stdio::null()).status();
+    let _ = Command::new("umount")
+        .arg("-l")
+        .arg(folder.join("root"))
+        .stderr(Stdio::null())
+        .status();
     for group in cgroups(name) {
         for _ in 0..50 {
-            let _ = Command::new("find").arg(&group).args(["-depth", "-type", "d", "-exec", "rmdir", "{}", "+"]).stderr(Stdio::null()).status();
+            let _ = Command::new("find")
+                .arg(&group)
+                .args(["-depth", "-type", "d", "-exec", "rmdir", "{}", "+"])
+                .stderr(Stdio::null())
+                .status();
             if !group.exists() {
                 break;
             }
@@ -307,13 +371,19 @@ fn sweep() {
     let Ok(entries) = fs::read_dir(labs()) else { return };
     for folder in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Some(pid) = name.rsplit_once('-').and_then(|(_, pid)| pid.parse::<u32>().ok()) else { continue };
+        let Some(pid) = name.rsplit_once('-').and_then(|(_, pid)| pid.parse::<u32>().ok()) else {
+            continue;
+        };
         if Path::new(&format!("/proc/{pid}")).exists() {
             continue;
         }
         for group in cgroups(&name) {
             for file in find_procs(&group) {
-                fs::read_to_string(file).unwrap_or_default().lines().filter_map(|pid| pid.parse().ok()).for_each(kill);
+                fs::read_to_string(file)
+                    .unwrap_or_default()
+                    .lines()
+                    .filter_map(|pid| pid.parse().ok())
+                    .for_each(kill);
             }
         }
         remove(&folder, &name);
@@ -321,8 +391,12 @@ fn sweep() {
 }
 
 fn find_procs(group: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(group) else { return Vec::new() };
-    let folders = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir());
+    let Ok(entries) = fs::read_dir(group) else {
+        return Vec::new();
+    };
+    let folders = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_dir());
     let mut files: Vec<_> = folders.flat_map(|folder| find_procs(&folder)).collect();
     files.push(group.join("cgroup.procs"));
     files

@@ -1,7 +1,13 @@
 //! What several tests need.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 #![allow(missing_docs, unreachable_pub, reason = "support of tests, not an interface")]
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stderr, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stderr,
+    reason = "tests"
+)]
 
 pub mod faulty;
 pub mod lab;

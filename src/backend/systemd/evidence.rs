@@ -39,18 +39,10 @@ impl Systemd {
         let mut cmd = self.journal(&live.unit);
         cmd.args
             .extend(["--quiet".into(), "--output=cat".into(), format!("--lines={LINES}")]);
-        if !live.invocation.is_empty() && live.restarts == 0 {
-            // The service manager's own lines carry the field without the underscore.
-            cmd.args.push(format!("_SYSTEMD_INVOCATION_ID={}", live.invocation));
-            cmd.args.push("+".into());
-            let manager = if self.is_user() {
-                "USER_INVOCATION_ID"
-            } else {
-                "INVOCATION_ID"
-            };
-            cmd.args.push(format!("{manager}={}", live.invocation));
-            cmd.args
-                .retain(|arg| !arg.starts_with("--unit") && !arg.starts_with("--user-unit"));
+        // By time and unit: of a process that died at once, the journal may not know the invocation.
+        if let Some(started) = live.started {
+            let ago = look.monotonic().saturating_sub(started).as_secs() + 1;
+            cmd.args.push(format!("--since=-{ago}s"));
         }
         let output = look.query(&cmd).unwrap_or_default();
         output.stdout.lines().map(str::to_owned).collect()

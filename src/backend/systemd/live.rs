@@ -7,7 +7,7 @@ use crate::backend::Live;
 /// The properties of org.freedesktop.systemd1(5) that are asked for.
 pub(super) const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths,\
     NeedDaemonReload,Result,ExecMainCode,ExecMainStatus,NRestarts,MainPID,MemoryCurrent,ActiveEnterTimestampMonotonic,\
-    StateChangeTimestampMonotonic,RequiredBy,Job,InvocationID";
+    StateChangeTimestampMonotonic,RequiredBy,Job,InactiveExitTimestampMonotonic";
 
 /// The answer to `systemctl show UNIT…`: one block a unit, in the order of the question.
 pub(super) fn parse(text: &str, units: &[String]) -> Vec<Live> {
@@ -49,7 +49,7 @@ fn set(live: &mut Live, key: &str, value: &str) {
         "StateChangeTimestampMonotonic" => live.changed = micros(value),
         "RequiredBy" => live.required_by = value.split_whitespace().map(str::to_owned).collect(),
         "Job" => live.has_job = !value.is_empty() && value != "0",
-        "InvocationID" => live.invocation = text(),
+        "InactiveExitTimestampMonotonic" => live.started = micros(value),
         _ => {}
     }
 }

@@ -236,7 +236,6 @@ impl Backend for Systemd {
                 ..Live::default()
             }
         };
-        let lingering = PathBuf::from("/var/lib/systemd/linger").join(self.host.user_name());
         let wants = self.link(app);
         let mut others = store.receipts(look)?;
         others.retain(|receipt| receipt.name != app);
@@ -250,7 +249,7 @@ impl Backend for Systemd {
             record: store.record(look)?,
             others,
             is_reachable,
-            is_lingering: !self.is_user() || matches!(look.entry(&lingering), Ok(Some(_))),
+            is_lingering: !self.is_user() || is_lingering(look, &self.host.user_name()),
             has_reset_unit: look
                 .read(&self.units().join(render::RESET_UNIT))
                 .is_ok_and(|text| text == render::systemd_reset(self.scope).as_bytes()),
@@ -302,6 +301,7 @@ impl Backend for Systemd {
                 let live = self.one(look, unit)?;
                 Ok(holds(live.is_stale || live.load != "loaded", live.load))
             }
+            Condition::Lingering { user } => Ok(holds(is_lingering(look, user), format!("{user} does not linger"))),
             Condition::Manager => Ok(holds(
                 self.is_reachable(look),
                 "the user's service manager is starting".into(),
@@ -351,4 +351,10 @@ impl Backend for Systemd {
     fn logs(&self, unit: &str, query: &LogQuery) -> Cmd {
         self.log_command(unit, query)
     }
+}
+
+/// loginctl(1), `enable-linger`: a file of the user's name.
+fn is_lingering(look: &dyn Probe, user: &str) -> bool {
+    let file = PathBuf::from("/var/lib/systemd/linger").join(user);
+    matches!(look.entry(&file), Ok(Some(_)))
 }

@@ -133,7 +133,10 @@ impl Systemd {
             steps.push(Step::Run {
                 cmd: Cmd::new("loginctl", ["enable-linger", &user]),
                 only_if: None,
-                undo: Some(Cmd::new("loginctl", ["disable-linger", &user])),
+                undo: Some(Box::new(Step::run_if(
+                    Cmd::new("loginctl", ["disable-linger", &user]),
+                    Condition::Lingering { user: user.clone() },
+                ))),
             });
         }
         if !state.is_reachable {
@@ -218,7 +221,7 @@ impl Systemd {
                 self.systemctl([verb, &unit])
             },
             only_if: None,
-            undo: starts.then(|| self.systemctl(["stop", &unit])),
+            undo: starts.then(|| Box::new(Step::run(self.systemctl(["stop", &unit])))),
         });
         if let Some(deadline) = options.wait {
             steps.push(Step::Await {
@@ -426,7 +429,7 @@ impl Systemd {
                 steps.push(Step::Run {
                     cmd: Cmd::new("loginctl", ["disable-linger", &user]),
                     only_if: None,
-                    undo: Some(Cmd::new("loginctl", ["enable-linger", &user])),
+                    undo: Some(Box::new(Step::run(Cmd::new("loginctl", ["enable-linger", &user])))),
                 });
             }
         }
