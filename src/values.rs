@@ -67,6 +67,9 @@ pub fn size(text: &str) -> Result<u64, String> {
     exact(number, unit).ok_or_else(wrong)
 }
 
+/// A hundred thousand cores: more is a slip of the pen.
+const MOST_CPU: u64 = 100_000 * 1_000;
+
 /// Thousandths of a core: `500m`, `1.5`, `2`.
 ///
 /// # Errors
@@ -77,8 +80,25 @@ pub fn cpu(text: &str) -> Result<u64, String> {
         Some(millis) => exact(millis, 1),
         None => exact(text, 1_000),
     }
-    .filter(|&millis| millis > 0)
+    .filter(|millis| (1..=MOST_CPU).contains(millis))
     .ok_or_else(wrong)
+}
+
+/// Whether it can name an app: a DNS label that begins with a letter (RFC 1035, 2.3.1).
+pub fn is_app(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && !text.ends_with('-')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+/// Whether it can name a variable of an environment (POSIX, 8.1).
+pub fn is_variable(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// A decimal number times a unit, if that is a whole number that fits.

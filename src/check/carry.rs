@@ -1,13 +1,20 @@
 //! The refused set: what a target cannot carry unchanged. A character arrives as it was written, or the manifest is refused
 //! with exit 2. What each rule rests on was measured under a running systemd 252 by the fidelity lab.
 
+use std::{ops::Range, path::Path};
+
 use super::Checker;
-use crate::{render::is_noncharacter, service::Service};
+use crate::{
+    render::is_noncharacter,
+    service::{Probe, Service},
+};
 
 /// The kernel's limit for one argument or variable, without its end (`MAX_ARG_STRLEN`, execve(2)).
 const LONGEST_WORD: usize = 131_071;
 /// systemd's limit for one line of a unit (`LONG_LINE_MAX`), with room for the directive.
 const LONGEST_LINE: usize = 1024 * 1024 - 256;
+/// Room for `PATH=` and the folders that follow those of the manifest.
+const DEFAULT_PATH: usize = 128;
 
 /// Why a program's path cannot stand in `ExecStart=`: systemd refuses quotes, backslashes and control characters there
 /// ("Executable name contains special characters").
@@ -34,66 +41,73 @@ pub(super) fn value(text: &str) -> Option<&'static str> {
 }
 
 impl Checker<'_> {
-    /// Refuses what would not arrive.
+    /// Refuses what would not arrive. That all arguments and variables together stay below 1.5 MiB (`ARG_MAX`,
+    /// execve(2)) needs no check: a manifest has 1 MiB at most.
     pub(super) fn check_carried(&mut self, service: &Service) {
         let m = self.manifest;
-        let commands = std::iter::once((&service.command, &m.service.command.span)).chain(
-            service
-                .pre_start
-                .iter()
-                .zip(m.service.pre_start.iter().map(|at| &at.span)),
-        );
-        for (argv, span) in commands {
+        let pre_start = m.service.pre_start.iter().map(|at| &at.span);
+        let started = service.pre_start.iter().zip(pre_start);
+        for (argv, span) in started.chain([(&service.command, &m.service.command.span)]) {
             if let Some(why) = argv.first().and_then(|path| program(path)) {
                 self.wrong(why, span, "move it, or give it another name by a link");
             }
             self.check_length(argv.iter().map(String::len), span);
         }
+        if let (Some(Probe::Command { argv }), Some(at)) = (&service.readiness.probe, &m.readiness.command) {
+            self.check_length(argv.iter().map(String::len), &at.span);
+        }
         let folder = m.service.working_directory.as_ref().map_or(0..0, |at| at.span.clone());
-        if let Some(why) = raw_path(&service.working_directory.to_string_lossy()) {
-            self.wrong(why, &folder, "move it, or name it by a link");
-        }
+        self.check_path(&service.working_directory, &folder);
         for (file, at) in service.environment_files.iter().zip(&m.service.environment_files) {
-            if let Some(why) = raw_path(&file.to_string_lossy()) {
-                self.wrong(why, &at.span, "move it, or name it by a link");
-            }
+            self.check_path(file, &at.span);
         }
-        for (folder, at) in service.path.iter().zip(&m.service.path) {
-            if folder.to_string_lossy().contains(':') {
-                self.wrong(
-                    "a colon parts the folders of PATH",
-                    &at.span,
-                    "move it, or name it by a link",
-                );
-            }
-        }
+        self.check_search_path(service);
         for (key, text) in &m.service.environment {
             if let Some(why) = value(&text.value) {
                 self.wrong(why, &text.span, "encode it, or use service.environment_files");
             }
-            self.check_length(std::iter::once(key.value.len() + 1 + text.value.len()), &text.span);
+            self.check_length([key.value.len() + 1 + text.value.len()], &text.span);
         }
     }
 
-    fn check_length(&mut self, words: impl Iterator<Item = usize>, span: &std::ops::Range<usize>) {
+    fn check_path(&mut self, path: &Path, span: &Range<usize>) {
+        if let Some(why) = raw_path(&path.to_string_lossy()) {
+            self.wrong(
+                format!("{:?}: {why}", path.to_string_lossy()),
+                span,
+                "move it, or name it by a link",
+            );
+        }
+    }
+
+    fn check_search_path(&mut self, service: &Service) {
+        let written = &self.manifest.service.path;
+        for (folder, at) in service.path.iter().zip(written) {
+            let folder = folder.to_string_lossy();
+            let colon = folder.contains(':').then_some("a colon parts the folders of PATH");
+            if let Some(why) = colon.or_else(|| value(&folder)) {
+                self.wrong(why, &at.span, "move it, or name it by a link");
+            }
+        }
+        if let Some(last) = written.last() {
+            let lengths = service.path.iter().map(|folder| folder.as_os_str().len() + 1);
+            self.check_length([lengths.sum::<usize>() + DEFAULT_PATH], &last.span);
+        }
+    }
+
+    fn check_length(&mut self, words: impl IntoIterator<Item = usize>, span: &Range<usize>) {
         let mut line = 0;
         for word in words {
             line += word * 4 + 3; // every byte may need four: \x01
             if word > LONGEST_WORD {
-                self.wrong(
-                    format!("{word} bytes are more than one word can have ({LONGEST_WORD})"),
-                    span,
-                    "put it into a file",
-                );
+                let message = format!("{word} bytes are more than one word can have ({LONGEST_WORD})");
+                self.wrong(message, span, "put it into a file");
                 return;
             }
         }
         if line > LONGEST_LINE {
-            self.wrong(
-                "this is longer than a line of a unit can be",
-                span,
-                "put it into a file",
-            );
+            let message = "this may be longer than a line of a unit can be";
+            self.wrong(message, span, "put it into a file");
         }
     }
 }

@@ -35,7 +35,11 @@ impl Checker<'_> {
             written.expect_body.as_ref().map(|at| &at.span),
         ];
         for span in expects.into_iter().flatten().filter(|_| written.http.is_none()) {
-            self.wrong("only an http probe has a status and a body", span, "");
+            self.wrong(
+                "only an http probe has a status and a body",
+                span,
+                "leave it out, or use readiness.http",
+            );
         }
         Readiness {
             probe: self.probe(path),
@@ -61,15 +65,8 @@ impl Checker<'_> {
             });
         }
         if let Some(address) = &written.tcp {
-            let is_address = address.value.rsplit_once(':').is_some_and(|(host, port)| {
-                !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0)
-            });
-            if !is_address {
-                self.wrong(
-                    format!("{:?} is no address", address.value),
-                    &address.span,
-                    "write it like \"127.0.0.1:8080\"",
-                );
+            if let Err((message, help)) = check_address(&address.value) {
+                self.wrong(message, &address.span, &help);
             }
             return Some(Probe::Tcp {
                 address: address.value.clone(),
@@ -83,23 +80,102 @@ impl Checker<'_> {
 }
 
 fn check_url(url: &str) -> Result<(), (String, &'static str)> {
-    if url.starts_with("https://") {
-        return Err((
-            "this build asks http only, no https".into(),
-            "ask the app itself: http://127.0.0.1:PORT/…",
-        ));
-    }
     let help = "write it like \"http://127.0.0.1:8080/health\"";
     let wrong = || (format!("{url:?} is no http address"), help);
     let parsed: ureq::http::Uri = url.parse().map_err(|_| wrong())?;
-    if parsed.scheme_str() != Some("http") || parsed.host().is_none_or(str::is_empty) {
-        return Err(wrong());
+    let authority = parsed.authority().ok_or_else(wrong)?;
+    if parsed.scheme_str() == Some("https") {
+        let message = "this build asks http only: TLS is not in it".into();
+        return Err((message, "ask the app itself: http://127.0.0.1:PORT/…"));
     }
-    if parsed
-        .authority()
-        .is_some_and(|authority| authority.as_str().contains('@'))
-    {
+    if authority.as_str().contains('@') {
         return Err(("a name and password in the address are not sent".into(), help));
     }
+    let is_port_right = match authority.port() {
+        Some(_) => authority.port_u16().is_some_and(|port| port > 0),
+        None => authority.as_str() == authority.host(),
+    };
+    if parsed.scheme_str() != Some("http") || authority.host().is_empty() || !is_port_right {
+        return Err(wrong());
+    }
     Ok(())
+}
+
+fn check_address(address: &str) -> Result<(), (String, String)> {
+    if let Some((_, plain)) = address.split_once("://") {
+        let message = "this is an address without a scheme".into();
+        return Err((message, format!("write {plain:?}")));
+    }
+    let is_host = |host: &str| match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || "-._".contains(c)),
+    };
+    let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|n| n > 0);
+    match address.rsplit_once(':') {
+        Some((host, port)) if is_host(host) && is_port(port) => Ok(()),
+        _ => Err((
+            format!("{address:?} is no address"),
+            "write it like \"127.0.0.1:8080\" or \"[::1]:8080\"".into(),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_http_with_a_host_is_asked() {
+        for url in [
+            "http://127.0.0.1:8000/health",
+            "http://localhost",
+            "http://[::1]:80/a?b=c",
+            "http://my-host/a%20b",
+        ] {
+            assert_eq!(check_url(url), Ok(()), "{url}");
+        }
+        for url in [
+            "https://h/",
+            "HTTPS://h/",
+            "http://u:p@h/",
+            "http://u@h/",
+            "ftp://h/",
+            "h:80",
+            "/a",
+            "http://",
+            "http:///a",
+            "http://h:/",
+            "http://h:0/",
+            "http://h:99999/",
+            "http://h:x/",
+            "http://a b/",
+            "http://h/ü b",
+        ] {
+            assert!(check_url(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        for address in ["127.0.0.1:80", "localhost:65535", "[::1]:80", "my_host.local:1"] {
+            assert_eq!(check_address(address), Ok(()), "{address}");
+        }
+        for address in [
+            "",
+            ":80",
+            "h",
+            "h:",
+            "h:0",
+            "h:65536",
+            "h:+80",
+            "h:80/a",
+            "::1:80",
+            "[x]:80",
+            "tcp://h:80",
+            "a b:80",
+            "u@h:80",
+        ] {
+            assert!(check_address(address).is_err(), "{address}");
+        }
+    }
 }

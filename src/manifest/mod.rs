@@ -1,6 +1,7 @@
 //! `app.toml` as written: typed, every value with its place in the file, nothing resolved yet.
 
 use std::{
+    collections::HashSet,
     ops::Range,
     path::{Path, PathBuf},
     time::Duration,
@@ -11,11 +12,13 @@ use toml::de::DeTable;
 mod keys;
 mod node;
 mod problem;
+mod scalars;
+mod syntax;
+mod table;
 mod types;
 
 use node::Node;
 pub use problem::{Kind, Problem, Problems};
-use types::Table;
 
 /// A larger file is no manifest.
 const LARGEST: usize = 1024 * 1024;
@@ -173,27 +176,40 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Manifest, Problems> {
         source: source.into(),
         list,
     };
-    let source = text(bytes).map_err(|problem| problems("", vec![problem]))?;
+    let source = text(bytes).map_err(|problem| {
+        let shown = &bytes[..bytes.len().min(LARGEST)];
+        problems(&String::from_utf8_lossy(shown), vec![problem])
+    })?;
     let (table, errors) = DeTable::parse_recoverable(source);
-    if !errors.is_empty() {
-        let list = errors.iter().map(|error| {
-            let span = error.span().unwrap_or(0..0);
-            Problem::manifest(format!("this is not TOML: {}", error.message().trim_end()), &span)
-        });
-        return Err(problems(source, list.collect()));
-    }
     let root = Node::of_table(&table);
+    let here = on(&root, "linux");
     let mut list = keys::check(&root);
-    list.extend(other_systems(&root));
-    let mut here = root.clone();
-    if let Some(over) = root.child("override").and_then(|systems| systems.child("linux")) {
-        here.overlay(over);
-    }
     let manifest = types::manifest(path, source, &here, &mut list);
+    // What is replaced here, and what holds elsewhere, is typed too: a mistake does not wait for another system.
+    for tree in [&root, &on(&root, "windows")] {
+        types::manifest(path, "", tree, &mut list);
+    }
+    let mut seen = HashSet::new();
+    list.retain(|problem| seen.insert(problem.clone()));
+    if errors.is_empty() {
+        list.extend(keys::missing(&here));
+    } else {
+        list = syntax::with_errors(source, &errors, list);
+    }
     match manifest {
         Some(manifest) if list.is_empty() => Ok(manifest),
         _ => Err(problems(source, list)),
     }
+}
+
+/// The tree as it holds on one system.
+fn on(root: &Node, system: &str) -> Node {
+    let mut tree = root.clone();
+    let over = root.child("override").and_then(|systems| systems.child(system));
+    if let Some(over) = over.filter(|over| over.is_table()) {
+        tree.overlay(over);
+    }
+    tree
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Problem> {
@@ -208,12 +224,9 @@ fn text(bytes: &[u8]) -> Result<&str, Problem> {
         )));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()]
-            .iter()
-            .filter(|&&byte| byte == b'\n')
-            .count()
-            + 1;
-        nowhere(format!("line {line} is not UTF-8, which TOML is written in"))
+        let at = error.valid_up_to();
+        Problem::manifest("this is not UTF-8, which TOML is written in", &(at..at + 1))
+            .help("save the file as UTF-8 (not as GBK or UTF-16)")
     })?;
     if text.trim().is_empty() {
         return Err(nowhere("it is empty".into())
@@ -222,31 +235,11 @@ fn text(bytes: &[u8]) -> Result<&str, Problem> {
     Ok(text)
 }
 
-/// What is overridden for another system is typed too, so that a mistake does not wait for that system.
-fn other_systems(root: &Node) -> Vec<Problem> {
-    let Some(over) = root.child("override").and_then(|systems| systems.child("windows")) else {
-        return Vec::new();
-    };
-    let mut there = root.clone();
-    there.overlay(over);
-    let (mut base, mut list) = (Vec::new(), Vec::new());
-    types::manifest(Path::new("/"), "", root, &mut base);
-    types::manifest(Path::new("/"), "", &there, &mut list);
-    list.retain(|problem| !base.contains(problem));
-    list
-}
-
 impl<T> At<T> {
     fn new(value: T, span: &Range<usize>) -> Self {
         Self {
             value,
             span: span.clone(),
         }
-    }
-}
-
-impl Table<'_> {
-    fn at<T>(value: T, node: &Node) -> At<T> {
-        At::new(value, &node.span)
     }
 }

@@ -1,6 +1,6 @@
 //! The file as a tree of values, each with its place: what TOML says before anything is typed.
 
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range};
 
 use toml::{
     Spanned,
@@ -91,15 +91,26 @@ impl Node {
         }
     }
 
+    /// Whether it is a table.
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.value, Value::Table(_))
+    }
+
     /// Lays another table over this one: tables merge key by key, everything else is replaced.
     pub(super) fn overlay(&mut self, over: &Self) {
         let (Value::Table(mine), Value::Table(theirs)) = (&mut self.value, &over.value) else {
             *self = over.clone();
             return;
         };
+        // By index, not by search: a table may hold ten thousands of keys.
+        let places: HashMap<_, _> = mine
+            .iter()
+            .enumerate()
+            .map(|(place, (key, _))| (key.value.clone(), place))
+            .collect();
         for (key, value) in theirs {
-            match mine.iter_mut().find(|(name, _)| name.value == key.value) {
-                Some((_, there)) => there.overlay(value),
+            match places.get(&key.value) {
+                Some(&place) => mine[place].1.overlay(value),
                 None => mine.push((key.clone(), value.clone())),
             }
         }

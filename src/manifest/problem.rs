@@ -8,11 +8,9 @@ use crate::exit::Exit;
 
 /// So many problems are shown; what is garbage has thousands.
 const SHOWN: usize = 40;
-/// A longer line is cut around the place, so that garbage does not fill the screen.
-const LINE: usize = 300;
 
 /// Where the repair lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// The manifest is wrong: exit 2.
     Manifest,
@@ -21,7 +19,7 @@ pub enum Kind {
 }
 
 /// One problem.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Problem {
     /// Where the repair lies.
     pub kind: Kind,
@@ -56,6 +54,12 @@ impl Problem {
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// The same, where nothing better was found.
+    pub(super) fn or_help(mut self, help: &str) -> Self {
+        self.help.get_or_insert_with(|| help.into());
         self
     }
 }
@@ -124,10 +128,11 @@ impl Problems {
         let line_start = source[..at].rfind('\n').map_or(0, |newline| newline + 1);
         let line_end = source[at..].find('\n').map_or(source.len(), |newline| at + newline);
         let number = source[..at].bytes().filter(|&byte| byte == b'\n').count() + 1;
-        let from = clamp(line_start.max(at.saturating_sub(LINE / 2)));
-        let to = clamp(line_end.min(at + LINE)).max(at);
-        let place = at - from..end.clamp(at, to) - from;
-        (&source[from..to], number, place)
+        (
+            &source[line_start..line_end],
+            number,
+            at - line_start..end.clamp(at, line_end) - line_start,
+        )
     }
 }
 

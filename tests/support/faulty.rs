@@ -79,7 +79,7 @@ impl Faulty {
 fn kill() -> ! {
     let pid = std::process::id().to_string();
     let _ = std::process::Command::new("kill").args(["-KILL", &pid]).status();
-    std::thread::sleep(Duration::from_secs(60));
+    std::thread::sleep(Duration::from_mins(1));
     unreachable!("SIGKILL was survived")
 }
 

@@ -263,34 +263,21 @@ fn boot(name: &str, folder: &Path, binds: &[String]) -> (Child, u32) {
         .append(true)
         .open(folder.join("console"))
         .unwrap();
-    let mut child = Command::new("sh")
+    let child = Command::new("sh")
         .args(["-c", &command])
         .stdin(Stdio::null())
         .stdout(console.try_clone().unwrap())
         .stderr(console)
         .spawn()
         .unwrap();
+    let mut lab = Booting(Some(child));
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(120) {
-        if let Some(leader) = leader_of(child.id()) {
-            let leader_text = leader.to_string();
-            let output = Command::new("nsenter")
-                .args([
-                    "-t",
-                    &leader_text,
-                    "-a",
-                    "--",
-                    "systemctl",
-                    "is-system-running",
-                    "--wait",
-                ])
-                .stdin(Stdio::null())
-                .output()
-                .unwrap();
-            let state = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-            if matches!(state.as_str(), "running" | "degraded") {
-                return (child, leader);
-            }
+    while start.elapsed() < Duration::from_mins(2) {
+        let child = lab.0.as_mut().unwrap();
+        if let Some(leader) = leader_of(child.id())
+            && is_up(leader)
+        {
+            return (lab.0.take().unwrap(), leader);
         }
         assert!(
             child.try_wait().unwrap().is_none(),
@@ -300,6 +287,30 @@ fn boot(name: &str, folder: &Path, binds: &[String]) -> (Child, u32) {
         sleep(Duration::from_millis(20));
     }
     panic!("the lab did not come up: {}", console_text(folder))
+}
+
+/// A lab that does not come up is ended as well.
+struct Booting(Option<Child>);
+
+impl Drop for Booting {
+    fn drop(&mut self) {
+        let Some(mut child) = self.0.take() else { return };
+        if let Some(leader) = leader_of(child.id()) {
+            kill(leader);
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+fn is_up(leader: u32) -> bool {
+    let output = Command::new("nsenter")
+        .args(["-t", &leader.to_string(), "-a", "--"])
+        .args(["systemctl", "is-system-running", "--wait"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    matches!(String::from_utf8_lossy(&output.stdout).trim(), "running" | "degraded")
 }
 
 fn console_text(folder: &Path) -> String {

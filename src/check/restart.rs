@@ -1,0 +1,58 @@
+//! `[restart]`: when it is started again, and when that is given up.
+
+use super::{Checker, or};
+use crate::{
+    plan::Span,
+    service::{Restart, RestartPolicy, StartType},
+};
+
+impl Checker<'_> {
+    pub(super) fn restart(&mut self, start_type: StartType) -> Restart {
+        let written = &self.manifest.restart;
+        let policy = match written.policy.as_ref().map(|policy| policy.value.as_str()) {
+            None if start_type == StartType::Oneshot => RestartPolicy::Never,
+            None | Some("always") => RestartPolicy::Always,
+            Some("on-failure") => RestartPolicy::OnFailure,
+            Some(_) => RestartPolicy::Never,
+        };
+        if let Some(at) = &written.policy
+            && start_type == StartType::Oneshot
+            && policy == RestartPolicy::Always
+        {
+            self.wrong(
+                "what does its work once cannot be restarted always",
+                &at.span,
+                "use \"on-failure\" or \"never\"",
+            );
+        }
+        let delay = or(written.delay.as_ref(), 5);
+        let max_delay = written.max_delay.as_ref().map_or(delay, |max| max.value);
+        if let Some(at) = &written.max_delay
+            && max_delay < delay
+        {
+            self.wrong(
+                "restart.max_delay is shorter than restart.delay",
+                &at.span,
+                "leave it out: it is then the same",
+            );
+        }
+        let max_attempts = written
+            .max_attempts
+            .as_ref()
+            .map_or(5, |max| u32::try_from(max.value).unwrap_or(u32::MAX));
+        let window = or(written.window.as_ref(), 600);
+        if policy != RestartPolicy::Never && max_attempts > 0 && delay.saturating_mul(max_attempts) >= window {
+            self.warnings.push(format!(
+                "restart.window is too short for {max_attempts} failures, {} apart, to fit in: it will never give up",
+                Span(delay)
+            ));
+        }
+        Restart {
+            policy,
+            delay,
+            max_delay,
+            max_attempts,
+            window,
+        }
+    }
+}

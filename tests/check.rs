@@ -1,0 +1,449 @@
+//! Manifest → Service against a machine in memory: defaults, what is refused, what the machine lacks.
+//! Longer than 300 lines: most of it is tables of cases, and the machine in memory.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::format_push_string,
+    reason = "tests"
+)]
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io,
+    os::unix::ffi::OsStringExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use autoglm_boot::{
+    check::{Checked, Wish, check},
+    exit::Exit,
+    manifest::{Problems, read},
+    service::{self, RestartPolicy, RunAs, Scope},
+    system::{Cmd, Entry, EntryKind, Output, Probe, User},
+};
+
+/// A machine with python3 in /usr/bin, the app in /srv/app owned by alice, and bob's folder owned by root.
+struct Machine {
+    files: BTreeMap<PathBuf, Entry>,
+    euid: u32,
+}
+
+fn machine(euid: u32) -> Machine {
+    let entry = |kind, mode, uid| Entry {
+        kind,
+        mode,
+        uid,
+        gid: uid,
+        len: 0,
+    };
+    let file = |mode| entry(EntryKind::File, mode, 0);
+    let folder = |uid| entry(EntryKind::Folder, 0o755, uid);
+    let files = [
+        ("/", folder(0)),
+        ("/srv/app", folder(1000)),
+        ("/srv/app/run", file(0o755)),
+        ("/srv/app/venv/bin/python3", file(0o755)),
+        ("/srv/app/main.py", file(0o644)),
+        ("/srv/app/a\"b", file(0o755)),
+        ("/srv/app/secrets.env", file(0o600)),
+        ("/srv/root", folder(0)),
+        ("/srv/nobody", folder(4242)),
+        ("/usr/bin/python3", file(0o755)),
+    ];
+    Machine {
+        files: files.into_iter().map(|(path, entry)| (path.into(), entry)).collect(),
+        euid,
+    }
+}
+
+impl Probe for Machine {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        unreachable!("{}", path.display())
+    }
+
+    fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
+        self.target(path)
+    }
+
+    fn target(&self, path: &Path) -> io::Result<Option<Entry>> {
+        Ok(self.files.get(path).cloned())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        unreachable!("{}", folder.display())
+    }
+
+    fn query(&self, cmd: &Cmd) -> io::Result<Output> {
+        unreachable!("{cmd}")
+    }
+
+    fn find_program(&self, name: &str, path: &[PathBuf]) -> Option<PathBuf> {
+        let places = path.iter().map(|folder| folder.join(name));
+        places.into_iter().find(|place| self.files.contains_key(place))
+    }
+
+    fn user(&self, name_or_number: &str) -> Option<User> {
+        let (name, uid) = match name_or_number {
+            "root" | "0" => (Some("root"), 0),
+            "alice" | "1000" => (Some("alice"), 1000),
+            "bob" | "1001" => (Some("bob"), 1001),
+            number => (None, number.parse().ok()?),
+        };
+        Some(User {
+            name: name.map(Into::into),
+            uid,
+            gid: uid,
+            home: "/".into(),
+        })
+    }
+
+    fn group(&self, name_or_number: &str) -> Option<String> {
+        self.user(name_or_number)?.name
+    }
+
+    fn env(&self, name: &str) -> Option<OsString> {
+        (name == "PATH").then(|| ".:/usr/local/bin:/usr/bin".into())
+    }
+
+    fn euid(&self) -> u32 {
+        self.euid
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        None
+    }
+
+    fn ask(&self, probe: &service::Probe, _: Duration, _: Option<u32>) -> Result<(), String> {
+        unreachable!("{probe:?}")
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn is_locked(&self, path: &Path) -> bool {
+        unreachable!("{}", path.display())
+    }
+}
+
+/// Checks as root in system scope (0), or as somebody in user scope, unless the manifest says otherwise.
+fn checked_as(euid: u32, scope: Option<Scope>, text: &str) -> Result<Checked, Problems> {
+    let text = if text.contains("app.name") || text.contains("[app]") {
+        text.to_owned()
+    } else {
+        format!("app.name = \"a\"\n{text}")
+    };
+    let text = if text.contains("command = [\"/") || text.contains("service.command =") || text.contains("command = \"")
+    {
+        text
+    } else {
+        format!("service.command = [\"./run\"]\n{text}")
+    };
+    let manifest =
+        read(Path::new("/srv/app/app.toml"), text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"));
+    check(&manifest, &Wish { scope }, &machine(euid))
+}
+
+#[track_caller]
+fn checked(text: &str) -> Checked {
+    checked_as(0, None, text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[track_caller]
+fn refused(euid: u32, text: &str, exit: Exit, told: &str) {
+    let problems = checked_as(euid, None, text).expect_err(text);
+    assert!(problems.to_string().contains(told), "{text}\n{problems}");
+    assert_eq!(problems.exit(), exit, "{text}");
+}
+
+#[test]
+fn the_complete_example_is_equal_to_the_defaults() {
+    let check = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
+        let bytes = std::fs::read(path).unwrap();
+        let manifest = read(Path::new("/srv/app/app.toml"), &bytes).unwrap();
+        check(&manifest, &Wish::default(), &machine(0)).unwrap().service
+    };
+    assert_eq!(check("complete.toml"), check("minimal.toml"));
+}
+
+#[test]
+fn the_scope_is_the_wish_else_the_manifests_else_by_privilege() {
+    let scope = |euid, wish, text| checked_as(euid, wish, text).unwrap().service.scope;
+    assert_eq!(scope(0, None, ""), Scope::System);
+    assert_eq!(scope(1000, None, ""), Scope::User);
+    assert_eq!(scope(1000, None, "linux.scope = \"system\"\n"), Scope::System);
+    assert_eq!(
+        scope(1000, Some(Scope::User), "linux.scope = \"system\"\n"),
+        Scope::User
+    );
+}
+
+#[test]
+fn programs_become_absolute_and_are_never_followed_through_links() {
+    for (text, expected) in [
+        ("service.command = [\"./run\"]\n", "/srv/app/run"),
+        ("service.command = [\"python3\"]\n", "/usr/bin/python3"),
+        (
+            "service.command = [\"python3\"]\nservice.path = [\"venv/bin\"]\n",
+            "/srv/app/venv/bin/python3",
+        ),
+        ("service.command = [\"/srv/app/././run\"]\n", "/srv/app/run"),
+    ] {
+        assert_eq!(checked(text).service.command[0], expected, "{text}");
+    }
+    let service = checked("service.pre_start = [[\"python3\", \"\"]]\nreadiness.command = [\"./run\"]\n").service;
+    assert_eq!(service.pre_start, [["/usr/bin/python3", ""]]);
+    assert_eq!(
+        service.readiness.probe,
+        Some(service::Probe::Command {
+            argv: vec!["/srv/app/run".into()]
+        })
+    );
+}
+
+#[test]
+fn what_the_machine_lacks_is_no_mistake_of_the_manifest() {
+    for (text, told) in [
+        (
+            "service.command = [\"pyhton3\"]\n",
+            "no program \"pyhton3\" in /usr/local/bin:/usr/bin\n",
+        ),
+        (
+            "service.command = [\"./gone\"]\n",
+            "the program /srv/app/gone is not there",
+        ),
+        ("service.command = [\"../app/gone\"]\n", "/srv/app/../app/gone"),
+        ("service.command = [\"./main.py\"]\n", "is not executable"),
+        ("service.command = [\"/srv/app\"]\n", "is no program"),
+        ("service.pre_start = [[\"nope\"]]\n", "no program \"nope\""),
+        ("readiness.command = [\"nope\"]\n", "no program \"nope\""),
+        (
+            "service.working_directory = \"gone\"\n",
+            "the folder /srv/app/gone is not there",
+        ),
+        ("service.working_directory = \"run\"\n", "is no folder"),
+        (
+            "service.environment_files = [\"gone.env\"]\n",
+            "the file /srv/app/gone.env is not there",
+        ),
+        ("service.user = \"carol\"\n", "there is no user \"carol\""),
+        ("service.group = \"carol\"\n", "groupadd --system carol"),
+    ] {
+        refused(0, text, Exit::Failed, told);
+    }
+    refused(
+        0,
+        "service.user = \"carol\"\nreadiness.tcp = \"x\"\n",
+        Exit::Usage,
+        "2 problems",
+    );
+}
+
+#[test]
+fn it_runs_as_the_owner_of_its_folder_and_root_is_announced() {
+    let run_as = |user: &str| RunAs::User {
+        user: user.into(),
+        group: None,
+    };
+    for (text, expected, warned) in [
+        ("", run_as("alice"), false),
+        ("service.working_directory = \"/srv/root\"\n", run_as("root"), true),
+        ("service.working_directory = \"/srv/nobody\"\n", run_as("4242"), false),
+        ("service.user = \"1001\"\n", run_as("bob"), false),
+        ("service.user = \"root\"\n", run_as("root"), true),
+        ("service.user = \"dynamic\"\n", RunAs::Dynamic, false),
+    ] {
+        let checked = checked(text);
+        assert_eq!(checked.service.run_as, expected, "{text}");
+        assert_eq!(
+            checked.warnings.iter().any(|warning| warning.contains("runs as root")),
+            warned,
+            "{text}"
+        );
+    }
+    refused(
+        0,
+        "service.user = \"dynamic\"\nservice.group = \"bob\"\n",
+        Exit::Usage,
+        "a group of its own",
+    );
+}
+
+#[test]
+fn in_user_scope_it_runs_as_its_invoker_only() {
+    for text in [
+        "",
+        "service.user = \"alice\"\n",
+        "service.user = \"1000\"\nservice.group = \"alice\"\n",
+    ] {
+        assert_eq!(
+            checked_as(1000, None, text).unwrap().service.run_as,
+            RunAs::Invoker,
+            "{text}"
+        );
+    }
+    for (text, told) in [
+        ("service.user = \"bob\"\n", "as its invoker only"),
+        ("service.user = \"nobody-there\"\n", "as its invoker only"),
+        ("service.user = \"dynamic\"\n", "as its invoker only"),
+        ("service.group = \"bob\"\n", "its invoker's group only"),
+        ("resources.shared_memory = \"1Gi\"\n", "needs privilege"),
+    ] {
+        refused(1000, text, Exit::Usage, told);
+    }
+}
+
+#[test]
+fn what_contradicts_itself_is_refused() {
+    for (text, told) in [
+        (
+            "service.path = [\"x\"]\nservice.environment.PATH = \"/bin\"\n",
+            "PATH is set here and by service.path",
+        ),
+        (
+            "service.path = [\"x\"]\nlogging = { level = \"x\", level_variable = \"PATH\" }\n",
+            "PATH is set here",
+        ),
+        (
+            "logging.level = \"x\"\nservice.environment.LOG_LEVEL = \"y\"\n",
+            "LOG_LEVEL is set here and by logging.level",
+        ),
+        ("logging.level_variable = \"A-B\"\n", "no name of a variable"),
+        (
+            "service.type = \"oneshot\"\nrestart.policy = \"always\"\n",
+            "cannot be restarted always",
+        ),
+        ("restart = { delay = \"5s\", max_delay = \"4s\" }\n", "is shorter than"),
+        ("restart.max_delay = \"4s\"\n", "is shorter than"),
+        (
+            "readiness = { http = \"http://h/\", tcp = \"h:1\" }\n",
+            "one probe only",
+        ),
+        (
+            "readiness = { tcp = \"h:1\", settle = \"3s\" }\n",
+            "settle means nothing beside a probe",
+        ),
+        ("readiness.expect_body = \"x\"\n", "only an http probe"),
+        (
+            "readiness = { tcp = \"h:1\", expect_status = [200] }\n",
+            "only an http probe",
+        ),
+        ("readiness.http = \"https://h/\"\n", "TLS is not in it"),
+        ("readiness.tcp = \"tcp://h:1\"\n", "write \"h:1\""),
+        ("dependencies.after = [\"a\"]\n", "cannot depend on itself"),
+        ("dependencies.wants = [\"a.service\"]\n", "cannot depend on itself"),
+        ("dependencies.requires = [\"A b\"]\n", "neither an app nor a unit"),
+    ] {
+        refused(0, text, Exit::Usage, told);
+    }
+}
+
+#[test]
+fn defaults_follow_from_what_is_written() {
+    let service =
+        checked("dependencies.requires = [\"db\", \"db.service\", \"x.target\"]\nrestart.delay = \"7s\"\n").service;
+    assert_eq!(service.dependencies.requires, ["db.service", "x.target"]);
+    assert_eq!(service.restart.max_delay, Duration::from_secs(7));
+    let service = checked("service.type = \"oneshot\"\nservice.environment_files = [\"secrets.env\"]\n").service;
+    assert_eq!(service.restart.policy, RestartPolicy::Never);
+    assert_eq!(service.environment_files, [Path::new("/srv/app/secrets.env")]);
+    assert_eq!(service.working_directory, Path::new("/srv/app"));
+    let service = checked("readiness.http = \"http://h/\"\n").service;
+    let Some(service::Probe::Http { expect_status, .. }) = service.readiness.probe else {
+        panic!("an http probe")
+    };
+    assert_eq!(expect_status, [(200, 399)]);
+}
+
+#[test]
+fn what_is_probably_not_meant_is_a_warning() {
+    for (text, told) in [
+        (
+            "service.command = \"./run && echo $HOME\"\n",
+            Some("no shell runs the command: \"&&\""),
+        ),
+        ("service.command = \"./run $HOME\"\n", Some("\"$HOME\"")),
+        ("service.command = \"./run a b\"\n", None),
+        ("service.command = [\"./run\", \"&&\", \"$HOME\"]\n", None),
+        ("restart = { delay = \"2m\", window = \"10m\" }\n", Some("too short")),
+        ("restart = { delay = \"119s\", window = \"10m\" }\n", None),
+        (
+            "restart = { delay = \"2m\", window = \"10m\", max_attempts = 0 }\n",
+            None,
+        ),
+        (
+            "restart = { policy = \"never\", delay = \"2m\", window = \"10m\" }\n",
+            None,
+        ),
+    ] {
+        let warnings = checked(text).warnings;
+        match told {
+            Some(told) => assert!(
+                warnings.iter().any(|warning| warning.contains(told)),
+                "{text}{warnings:?}"
+            ),
+            None => assert!(warnings.is_empty(), "{text}{warnings:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_carried_unchanged_is_refused() {
+    let long = "x".repeat(131_072);
+    let lines = format!(
+        "[\"./run\", {}]",
+        vec![format!("\"{}\"", "x".repeat(60_000)); 5].join(", ")
+    );
+    for (text, told) in [
+        ("service.environment.A = \"\\uFFFE\"\n", "noncharacter"),
+        ("service.environment.A = \"\\uFDD0\"\n", "noncharacter"),
+        ("service.environment.A = \"\\U0010FFFF\"\n", "noncharacter"),
+        ("service.command = [\"./a\\\"b\"]\n", "a program's path is refused"),
+        ("service.path = [\"a:b\"]\n", "colon"),
+        (&format!("service.environment.A = \"{}\"\n", &long[2..]), "131072 bytes"),
+        (&format!("service.command = [\"./run\", \"{long}\"]\n"), "131072 bytes"),
+        (&format!("service.command = {lines}\n"), "longer than a line"),
+        (
+            &format!("readiness.command = [\"./run\", \"{long}\"]\n"),
+            "131072 bytes",
+        ),
+    ] {
+        let problems = checked_as(0, None, text).expect_err(told);
+        assert_eq!(problems.exit(), Exit::Usage, "{told}");
+        assert!(
+            problems.list[0].message.contains(told),
+            "{told}: {}",
+            problems.list[0].message
+        );
+    }
+    checked(&format!("service.environment.A = \"{}\"\n", &long[3..]));
+    checked(&format!("service.command = [\"./run\", \"{}\"]\n", &long[1..]));
+    let carried = checked("service.environment = { A = \"\\u0001\\n\\t\\u007f é😀 \" }\nservice.command = [\"./run\", \"\\n\\uFFFE\", \"\"]\n").service;
+    assert_eq!(carried.environment, [("A".into(), "\u{1}\n\t\u{7f} é😀 ".into())]);
+    assert_eq!(carried.command[1..], ["\n\u{fffe}", ""]);
+}
+
+#[test]
+fn a_manifest_whose_own_path_cannot_be_written_down_is_refused() {
+    let folder = PathBuf::from(OsString::from_vec(b"/srv/a\xff".to_vec()));
+    let manifest = read(
+        &folder.join("app.toml"),
+        b"app.name = \"a\"\nservice.command = [\"python3\"]\n",
+    )
+    .unwrap();
+    let problems = check(&manifest, &Wish::default(), &machine(0)).unwrap_err();
+    assert!(problems.to_string().contains("is not UTF-8"), "{problems}");
+    assert_eq!(problems.exit(), Exit::Usage);
+    for folder in ["/srv/a\nb", "/srv/a\\"] {
+        let manifest = read(
+            &Path::new(folder).join("app.toml"),
+            b"app.name = \"a\"\nservice.command = [\"python3\"]\n",
+        )
+        .unwrap();
+        let problems = check(&manifest, &Wish::default(), &machine(0)).unwrap_err();
+        assert!(problems.to_string().contains("lost by systemd"), "{problems}");
+    }
+}

@@ -1,0 +1,238 @@
+//! Whole or nothing, on a real systemd: every effect of an install, an update and an uninstall is made to fail once, and the
+//! process is killed right before and right after every effect. The number of effects is not written here: the loop ends
+//! where the fault is no longer reached.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use support::{faulty::Faulty, lab::Lab};
+
+const FOLDERS: [&str; 4] = ["/etc", "/usr", "/var/lib", "/home"];
+const APP: &str = "[app]\nname = \"app\"\n[service]\ncommand = [\"sleep\", \"1000\"]\n[readiness]\nsettle = \"50ms\"\n";
+
+/// Run by the labs inside of them: the program, with a fault.
+#[test]
+fn inside_of_a_lab() {
+    let Ok(fault) = std::env::var("FAULT") else { return };
+    let system = Faulty::parse(&fault);
+    let args = std::env::var("ARGS").unwrap();
+    let args = std::iter::once("autoglm-boot").chain(args.split(' ')).map(Into::into);
+    let exit = autoglm_boot::main(args, &system);
+    println!("exit {} reached {}", exit as u8, system.was_reached());
+}
+
+fn lab(name: &str) -> Lab {
+    let this = std::env::current_exe().unwrap();
+    let folder = this.parent().unwrap().display();
+    let program = support::lab::binaries().0;
+    let lab = Lab::up(
+        name,
+        &[
+            format!("{folder}:/opt/tests"),
+            format!("{}:/opt/bin", program.display()),
+        ],
+    );
+    lab.run("ln -s /opt/bin/autoglm-boot /usr/local/bin/").expect(0);
+    lab.write("/srv/app.toml", APP, 0o644);
+    lab
+}
+
+/// Runs the program with a fault; the exit code if it lived, and whether the fault was reached.
+fn faulty(lab: &Lab, fault: &str, args: &str) -> (Option<u8>, bool) {
+    let this = std::env::current_exe().unwrap();
+    let name = this.file_name().unwrap().to_string_lossy().into_owned();
+    let out = lab.run(&format!(
+        "FAULT='{fault}' ARGS='{args}' /opt/tests/{name} --exact inside_of_a_lab --nocapture --test-threads 1"
+    ));
+    match out.stdout.lines().find_map(|line| line.split_once("exit ")) {
+        Some((_, rest)) => {
+            let (code, reached) = rest.split_once(" reached ").unwrap();
+            (Some(code.parse().unwrap()), reached == "true")
+        }
+        None => (None, true),
+    }
+}
+
+/// What counts as the same: the files, and whether it runs and starts at boot.
+fn snapshot(lab: &Lab) -> (BTreeMap<String, String>, String) {
+    let mut files = lab.listing(&FOLDERS);
+    files.retain(|path, _| !path.starts_with("/var/lib/autoglm-boot") || path.contains("/apps/"));
+    // A folder's time is not compared; what an empty lock or state folder leaves is told by the last check of each lab.
+    (
+        files,
+        lab.run("systemctl show -p ActiveState -p UnitFileState -p LoadState -p Description app")
+            .stdout,
+    )
+}
+
+/// One scenario: `prepare` brings the machine to the old state, `args` is what is run with a fault; afterwards the machine is
+/// old or new, `status` has told the truth in between, and the next run of the program puts it right.
+fn every_fault(name: &str, args: &str, prepare: impl Fn(&Lab)) {
+    let lab = lab(name);
+    let clean = lab.listing(&FOLDERS);
+    prepare(&lab);
+    let old = snapshot(&lab);
+    lab.run(&format!("autoglm-boot {args}")).expect(0);
+    let new = snapshot(&lab);
+    for kind in ["fail", "kill-before", "kill-after"] {
+        for at in 0.. {
+            let fault = format!("{kind} {at}");
+            lab.run("autoglm-boot uninstall app -q --force");
+            prepare(&lab);
+            assert_eq!(snapshot(&lab).1, old.1, "{fault}: the old state again");
+            let (exit, was_reached) = faulty(&lab, &fault, args);
+            if !was_reached {
+                assert!(at > 5, "{kind}: {at} effects only?");
+                break;
+            }
+            check_after(&lab, &fault, exit, &old, &new);
+        }
+    }
+    lab.run("autoglm-boot uninstall app -q");
+    assert_eq!(lab.listing(&FOLDERS), clean, "nothing is left in the end");
+}
+
+type Snapshot = (BTreeMap<String, String>, String);
+
+/// The receipt holds the time of the install: equal but for that.
+fn without_times(snapshot: &Snapshot) -> (Vec<String>, String) {
+    let files = snapshot.0.iter().map(|(path, facts)| {
+        if path.ends_with("receipt.json") {
+            path.clone()
+        } else {
+            format!("{path} {facts}")
+        }
+    });
+    (files.collect(), snapshot.1.clone())
+}
+
+fn check_after(lab: &Lab, fault: &str, exit: Option<u8>, old: &Snapshot, new: &Snapshot) {
+    let status = lab.run("autoglm-boot status app");
+    if let Some(exit) = exit {
+        // It lived: it says itself how it ended.
+        let now = snapshot(lab);
+        match exit {
+            0 => assert_eq!(
+                without_times(&now),
+                without_times(new),
+                "{fault}: it said that all is well"
+            ),
+            1 => assert_eq!(
+                without_times(&now),
+                without_times(old),
+                "{fault}: it said that it was undone"
+            ),
+            8 => assert!(
+                status.stdout.contains("interrupted install"),
+                "{fault}: {}",
+                status.stdout
+            ),
+            other => panic!("{fault}: exit {other}"),
+        }
+        if exit != 8 {
+            return;
+        }
+    }
+    // It was killed, or its undo was: what is pending is told, and a status changes nothing.
+    let is_pending = lab.run("ls /var/lib/autoglm-boot/intent.* 2>/dev/null").code == 0;
+    assert_eq!(
+        status.stdout.contains("interrupted install"),
+        is_pending,
+        "{fault}: {}",
+        status.stdout
+    );
+    // The next mutating run, of whatever app, undoes or finishes it.
+    lab.write(
+        "/srv/other.toml",
+        &APP.replace("name = \"app\"", "name = \"other\""),
+        0o644,
+    );
+    lab.run("autoglm-boot install -q --no-start -m /srv/other.toml")
+        .expect(0);
+    lab.run("autoglm-boot uninstall -q other").expect(0);
+    let now = without_times(&snapshot(lab));
+    assert!(
+        now == without_times(old) || now == without_times(new),
+        "{fault}: neither old nor new\nnow {now:#?}\nold {:#?}\nnew {:#?}",
+        without_times(old),
+        without_times(new)
+    );
+    // And the same run again does what it was meant to do.
+    lab.run("autoglm-boot install -q -m /srv/app.toml").expect(0);
+    lab.run("autoglm-boot status app").expect(0);
+}
+
+#[test]
+fn a_first_install_is_whole_or_nothing() {
+    every_fault("first", "install -m /srv/app.toml", |_| {});
+}
+
+#[test]
+fn an_update_is_whole_or_nothing() {
+    every_fault("update", "install -m /srv/app.toml", |lab| {
+        lab.write(
+            "/srv/app.toml",
+            &APP.replace("[service]", "description = \"old\"\n[service]"),
+            0o644,
+        );
+        lab.run("autoglm-boot install -q -m /srv/app.toml").expect(0);
+        lab.write("/srv/app.toml", APP, 0o644);
+    });
+}
+
+#[test]
+fn an_uninstall_is_whole_or_nothing() {
+    every_fault("removal", "uninstall app", |lab| {
+        lab.run("autoglm-boot install -q -m /srv/app.toml").expect(0);
+    });
+}
+
+#[test]
+fn a_full_disk_and_a_second_run_are_told_and_change_nothing() {
+    let lab = lab("full");
+    let before = lab.listing(&FOLDERS);
+    lab.run("mkdir -p /var/lib/autoglm-boot && mount -t tmpfs -o size=4k tmpfs /var/lib/autoglm-boot && dd if=/dev/zero of=/var/lib/autoglm-boot/fill bs=4k count=1").expect(0);
+    let out = lab.run("autoglm-boot install -m /srv/app.toml").expect(1);
+    assert!(out.stderr.contains("Nothing was changed"), "{}", out.stderr);
+    lab.run("umount /var/lib/autoglm-boot && rmdir /var/lib/autoglm-boot")
+        .expect(0);
+    assert_eq!(lab.listing(&FOLDERS), before);
+
+    lab.run(
+        "mkdir -p /var/lib/autoglm-boot && (flock /var/lib/autoglm-boot/lock sleep 20 >/dev/null 2>&1 &) && sleep 0.2",
+    )
+    .expect(0);
+    let out = lab.run("autoglm-boot install -m /srv/app.toml").expect(9);
+    assert!(out.stderr.contains("another autoglm-boot is at work"), "{}", out.stderr);
+}
+
+#[test]
+fn an_interrupt_undoes_and_says_so() {
+    let lab = lab("signal");
+    let before = lab.listing(&FOLDERS);
+    lab.write("/srv/slow.toml", &APP.replace("50ms", "60s"), 0o644);
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let out = lab.run(&format!(
+            "autoglm-boot install -m /srv/slow.toml & pid=$!; sleep 1; kill -{signal} $pid; wait $pid"
+        ));
+        // A shell without job control lets its background jobs ignore SIGINT: asked for explicitly, it works as well.
+        let code = if out.code == code {
+            code
+        } else {
+            lab.run(&format!(
+                "timeout -s {signal} --preserve-status 1 autoglm-boot install -m /srv/slow.toml"
+            ))
+            .code
+        };
+        assert!(code == 130 || code == 143, "{signal}: {code}\n{}", out.stderr);
+        assert_eq!(lab.listing(&FOLDERS), before, "{signal}");
+    }
+}
