@@ -253,3 +253,65 @@ fn a_user_installs_without_root_and_it_runs_after_a_reboot_without_a_login() {
         before.keys().filter(|p| p.starts_with("/home")).collect::<Vec<_>>()
     );
 }
+
+/// systemd reads a new name by itself, but keeps what it read of a file that was removed, as long as something refers to it.
+#[test]
+fn a_name_that_systemd_remembers_starts_the_new_command_and_a_changed_app_costs_one_reload() {
+    let lab = Lab::with_program("reload");
+    let reloads = || {
+        let log = lab.run("journalctl --quiet -o cat _PID=1 | grep -c '^Reloading\\.'");
+        log.stdout.trim().parse::<u32>().unwrap()
+    };
+    let app = |argument: &str| {
+        lab.write(
+            "/srv/app.toml",
+            &format!("[app]\nname = \"app\"\n[service]\ncommand = [\"sleep\", \"{argument}\"]\n"),
+            0o644,
+        );
+    };
+    let command = || {
+        lab.run("tr '\\0' ' ' </proc/$(systemctl show -P MainPID app)/cmdline")
+            .stdout
+    };
+    lab.write(
+        "/etc/systemd/system/app.service",
+        "[Service]\nExecStart=/bin/sleep 111\n",
+        0o644,
+    );
+    lab.write(
+        "/etc/systemd/system/other.service",
+        "[Unit]\nWants=app.service\n[Service]\nExecStart=/bin/sleep 112\n",
+        0o644,
+    );
+    lab.run(
+        "systemctl daemon-reload && systemctl start other && systemctl stop app && rm /etc/systemd/system/app.service",
+    )
+    .expect(0);
+    let before = reloads();
+    app("222");
+    lab.run("autoglm-boot install -m /srv/app.toml").expect(0);
+    assert_eq!(command(), "/usr/bin/sleep 222 ");
+    assert_eq!(reloads(), before + 1, "remembered: reloaded once");
+    app("333");
+    lab.run("autoglm-boot install -m /srv/app.toml").expect(0);
+    assert_eq!(command(), "/usr/bin/sleep 333 ");
+    assert_eq!(reloads(), before + 2, "changed: reloaded once");
+
+    lab.write(
+        "/srv/new.toml",
+        "[app]\nname = \"new\"\n[service]\ncommand = [\"sleep\", \"444\"]\n",
+        0o644,
+    );
+    lab.run("autoglm-boot install -m /srv/new.toml").expect(0);
+    assert_eq!(reloads(), before + 2, "a new name needs none");
+
+    // Its file is gone, but it runs: that is seen, and it is not taken for new.
+    lab.run("systemctl start --no-block other; cp /etc/systemd/system/new.service /run/systemd/system/gone.service && systemctl start gone && rm /run/systemd/system/gone.service").expect(0);
+    lab.write(
+        "/srv/gone.toml",
+        "[app]\nname = \"gone\"\n[service]\ncommand = [\"sleep\", \"555\"]\n",
+        0o644,
+    );
+    let out = lab.run("autoglm-boot install -m /srv/gone.toml").expect(1);
+    assert!(out.stderr.contains("is not ours"), "{}", out.stderr);
+}

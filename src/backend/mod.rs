@@ -157,6 +157,16 @@ pub struct Live {
 }
 
 impl Live {
+    /// A unit that the service manager does not know.
+    pub fn unknown(unit: &str) -> Self {
+        Self {
+            unit: unit.into(),
+            load: "not-found".into(),
+            active: "inactive".into(),
+            ..Self::default()
+        }
+    }
+
     /// Whether the service manager knows a unit of that name, in whatever state.
     pub fn is_known(&self) -> bool {
         !self.load.is_empty() && self.load != "not-found"

@@ -1,8 +1,40 @@
 //! What `systemctl show` says, as values. Properties, not the words of `systemctl status`: they are not localised.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use crate::backend::Live;
+use crate::{backend::Live, system::Probe};
+
+/// Where the machine's service manager looks for units (systemd.unit(5), "Unit File Load Path"; `systemd-analyze unit-paths`).
+const LOAD_PATH: [&str; 13] = [
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/run/systemd/generator.early",
+    "/etc/systemd/system",
+    "/etc/systemd/system.attached",
+    "/run/systemd/system",
+    "/run/systemd/system.attached",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+    "/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/run/systemd/generator.late",
+];
+/// The service manager notes here what it started in this boot.
+const STARTED: &str = "/run/systemd/units";
+
+/// Whether the machine's service manager has nothing to tell of a unit: there is no file of that name, and it was not
+/// started in this boot. Then there is no need to ask. (What it may still hold of a file that was removed, it is asked
+/// after the new one is written: [`Condition::Stale`](crate::plan::Condition::Stale).)
+pub(super) fn is_unheard_of(look: &dyn Probe, unit: &str) -> bool {
+    let is_there = |path: PathBuf| !matches!(look.entry(&path), Ok(None));
+    is_there(STARTED.into())
+        && !is_there(Path::new(STARTED).join(format!("invocation:{unit}")))
+        && !LOAD_PATH.iter().any(|folder| is_there(Path::new(folder).join(unit)))
+}
 
 /// The properties of org.freedesktop.systemd1(5) that are asked for.
 pub(super) const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths,\

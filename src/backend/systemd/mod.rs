@@ -226,15 +226,10 @@ impl Backend for Systemd {
             }),
         };
         let is_reachable = self.is_reachable(look);
-        let live = if is_reachable {
-            self.one(look, &unit)?
+        let live = if !is_reachable || (!self.is_user() && live::is_unheard_of(look, &unit)) {
+            Live::unknown(&unit)
         } else {
-            Live {
-                unit: unit.clone(),
-                load: "not-found".into(),
-                active: "inactive".into(),
-                ..Live::default()
-            }
+            self.one(look, &unit)?
         };
         let wants = self.link(app);
         let mut others = store.receipts(look)?;

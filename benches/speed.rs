@@ -1,0 +1,35 @@
+//! Speed and memory beside the floor, in one run: a real systemd, the release build, and `speed.py` inside that measures.
+//! `cargo bench` prints the tables of README's last section. It asserts nothing: what is fast is read, not tested.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a benchmark"
+)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::path::Path;
+
+use support::lab::{Lab, binaries};
+
+fn main() {
+    let (host, inside) = binaries();
+    let benches = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
+    assert!(
+        Path::new("/usr/bin/time").exists(),
+        "GNU time is needed: apt-get install time"
+    );
+    let lab = Lab::up(
+        "speed",
+        &[
+            format!("{}:{inside}", host.display()),
+            format!("{}:/opt/benches", benches.display()),
+            "/usr/bin/time:/opt/time".into(),
+        ],
+    );
+    lab.run("ln -s /opt/bin/autoglm-boot /usr/local/bin/").expect(0);
+    println!("{}", lab.run("python3 /opt/benches/speed.py").expect(0).stdout);
+}
