@@ -1,17 +1,17 @@
 //! Runs a plan: whole or nothing. Under the lock, an intent journal first; each step marked before and after; on a failure
 //! or an interrupt everything that was begun is undone, and what could not be undone is named.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, path::Path, time::Duration};
 
 use crate::{
-    backend::Answer,
+    backend::{Answer, evidence},
     exit::{Exit, Failure},
     journal::{self, Found, Intent, Journal, Mark},
     plan::{Condition, Plan, Step},
     platform::Signal,
     report::Report,
     session::Session,
-    system::System,
+    system::{EntryKind, System},
 };
 
 /// How long an undo waits for what it has to wait for.
@@ -260,6 +260,10 @@ impl Hands<'_> {
             Step::Rmdir { path } => {
                 system.remove_folder(path).map_err(failed)?;
             }
+            Step::Discard { paths } => paths
+                .iter()
+                .try_for_each(|path| discard(system, path))
+                .map_err(failed)?,
             Step::Run { cmd, only_if, .. } => {
                 let backend = self.session.backend();
                 if let Some(condition) = only_if
@@ -307,7 +311,7 @@ impl Hands<'_> {
             };
             let waited = system.monotonic().saturating_sub(start);
             if waited >= deadline {
-                return Err(backend.too_late(system, condition, deadline, &reason));
+                return Err(evidence::too_late(backend, system, condition, deadline, &reason));
             }
             report.waiting(&reason, waited, deadline);
             if steadfast {
@@ -326,6 +330,14 @@ impl Hands<'_> {
             Some(Signal::Interrupt) => Err(Failure::new(Exit::Interrupted, "interrupted")),
             Some(Signal::Terminate) => Err(Failure::new(Exit::Terminated, "terminated")),
         }
+    }
+}
+
+fn discard(system: &dyn System, path: &Path) -> std::io::Result<()> {
+    match system.entry(path)?.map(|entry| entry.kind) {
+        Some(EntryKind::Folder) => system.remove_folder(path).map(drop),
+        Some(_) => system.remove(path),
+        None => Ok(()),
     }
 }
 

@@ -56,6 +56,11 @@ pub enum Verb {
     Check(Check),
     /// Print what an install would write, or write it into a folder
     Render(Render),
+    /// Keep an app in the foreground, without any service manager: as a container's command
+    Run(Run),
+    /// The embedded supervisor's own controls
+    #[command(hide = true)]
+    Supervisor(Supervisor),
 }
 
 /// The machine's service manager, or one's own.
@@ -241,4 +246,47 @@ pub struct Render {
     /// Write into this folder instead of printing
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
+}
+
+/// `run`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  autoglm-boot run hello                     an installed app
+  autoglm-boot run --manifest app.toml       one that is not installed
+
+It ends with the app: 0 if it was stopped (SIGTERM, Ctrl-C) or has done its work, 1 if it failed for good.")]
+pub struct Run {
+    /// The app; may be left out where ./app.toml or a single installed app makes it clear
+    pub name: Option<String>,
+    /// A manifest instead, without an installation
+    #[arg(short, long, value_name = "FILE", conflicts_with = "name")]
+    pub manifest: Option<PathBuf>,
+    #[command(flatten)]
+    /// Whose records
+    pub scope: ScopeArgs,
+}
+
+/// `supervisor`
+#[derive(Debug, Args)]
+pub struct Supervisor {
+    /// What it is to do
+    pub verb: SupervisorVerb,
+    /// The app
+    pub name: String,
+    #[command(flatten)]
+    /// Whose records
+    pub scope: ScopeArgs,
+}
+
+/// What the embedded supervisor is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SupervisorVerb {
+    /// Begin in the background, and return when the app was started
+    Start,
+    /// End the app and its supervisor
+    Stop,
+    /// Both
+    Restart,
+    /// Be the supervisor
+    Serve,
 }

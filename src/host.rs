@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
+    receipt::Store,
     service::Scope,
     system::{Probe, User},
 };
@@ -20,6 +21,8 @@ pub struct Host {
     pub config: PathBuf,
     /// `XDG_STATE_HOME`.
     pub state: PathBuf,
+    /// This program.
+    pub program: PathBuf,
 }
 
 /// The init system that runs.
@@ -62,10 +65,19 @@ pub fn detect(look: &dyn Probe) -> Host {
         runtime: folder("XDG_RUNTIME_DIR", PathBuf::from(format!("/run/user/{uid}"))),
         config: folder("XDG_CONFIG_HOME", home.join(".config")),
         state: folder("XDG_STATE_HOME", home.join(".local/state")),
+        program: look.program(),
     }
 }
 
 impl Host {
+    /// Where a scope's records lie.
+    pub fn store(&self, scope: Scope) -> Store {
+        Store::new(match scope {
+            Scope::System => PathBuf::from("/var/lib/autoglm-boot"),
+            Scope::User => self.state.join("autoglm-boot"),
+        })
+    }
+
     /// The user's name, or number where it has none.
     pub fn user_name(&self) -> String {
         self.user.name.clone().unwrap_or_else(|| self.user.uid.to_string())

@@ -36,6 +36,7 @@ pub mod report;
 pub mod service;
 pub mod session;
 pub mod status;
+pub mod supervisor;
 pub mod system;
 pub mod values;
 

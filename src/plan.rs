@@ -55,6 +55,12 @@ pub enum Step {
         /// The file.
         path: PathBuf,
     },
+    /// Removes what is worth nothing without the app, its log first: files, and folders if they are empty by then. An undo
+    /// does not put it back.
+    Discard {
+        /// What may be there of it.
+        paths: Vec<PathBuf>,
+    },
     /// Removes a folder if it is empty by then.
     Rmdir {
         /// The folder.
@@ -153,7 +159,7 @@ impl Step {
             | Self::Link { path, .. }
             | Self::Remove { path }
             | Self::Rmdir { path } => Some(path),
-            Self::Run { .. } | Self::Await { .. } | Self::OnRollback(_) => None,
+            Self::Run { .. } | Self::Await { .. } | Self::Discard { .. } | Self::OnRollback(_) => None,
         }
     }
 
@@ -191,6 +197,10 @@ impl fmt::Display for Step {
             }
             Self::Link { path, target } => write!(f, "link    {} -> {}", path.display(), target.display()),
             Self::Remove { path } => write!(f, "remove  {}", path.display()),
+            Self::Discard { paths } => match paths.first() {
+                Some(first) => write!(f, "discard {} and its like", first.display()),
+                None => f.write_str("discard nothing"),
+            },
             Self::Rmdir { path } => write!(f, "rmdir   {} if empty", path.display()),
             Self::Run { cmd, only_if, .. } => {
                 write!(f, "run     {cmd}")?;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     exit::{Exit, Failure},
     journal::Before,
+    plan::{Condition, Step},
     service::{Probe as Question, Readiness, Scope, Service, StartType},
     system::Probe,
 };
@@ -79,6 +80,52 @@ pub struct ScopeRecord {
 }
 
 impl Receipt {
+    /// The receipt of what is about to be installed: `text` is what is written at `unit`.
+    pub fn new(service: &Service, backend: &str, unit: PathBuf, text: &str, now: u64, by: &str) -> Self {
+        let mut needs = service.dependencies.requires.clone();
+        needs.extend(service.dependencies.wants.iter().cloned());
+        let (readiness, is_probe_private) = Self::public(&service.readiness);
+        Self {
+            format: FORMAT,
+            tool: env!("CARGO_PKG_VERSION").into(),
+            name: service.name.clone(),
+            version: service.version.clone(),
+            manifest: service.manifest.clone(),
+            scope: service.scope,
+            backend: backend.into(),
+            installed: now,
+            by: by.into(),
+            unit,
+            digest: digest(text.as_bytes()),
+            links: Vec::new(),
+            needs,
+            readiness,
+            is_probe_private,
+            start_type: service.start_type,
+            start_timeout_ms: u64::try_from(service.start_timeout.as_millis()).unwrap_or(u64::MAX),
+            adopted: false,
+        }
+    }
+
+    /// Equal but for when, by whom and with which version of the tool.
+    pub fn is_same_install(&self, new: &Self) -> bool {
+        let mut new = new.clone();
+        new.installed = self.installed;
+        new.by.clone_from(&self.by);
+        new.tool.clone_from(&self.tool);
+        *self == new
+    }
+
+    /// Ready, as the receipt tells it; a command probe is in the checked manifest only.
+    pub fn ready(&self, service: Option<&Service>, unit: &str) -> Condition {
+        Condition::Ready {
+            unit: unit.into(),
+            readiness: service.map_or(&self.readiness, |service| &service.readiness).clone(),
+            start_type: self.start_type,
+            restarts: 0,
+        }
+    }
+
     /// The readiness that anybody may read, and whether something was left out.
     pub fn public(readiness: &Readiness) -> (Readiness, bool) {
         let is_private = matches!(readiness.probe, Some(Question::Command { .. }));
@@ -87,6 +134,17 @@ impl Receipt {
             ..readiness.clone()
         };
         (public, is_private)
+    }
+}
+
+impl ScopeRecord {
+    /// Remembers folders we created.
+    pub fn add<'a>(&mut self, folders: impl IntoIterator<Item = &'a PathBuf>) {
+        for folder in folders {
+            if !self.folders.contains(folder) {
+                self.folders.push(folder.clone());
+            }
+        }
     }
 }
 
@@ -183,6 +241,15 @@ impl Store {
 /// SHA-256 in hexadecimal.
 pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The step that writes a record.
+pub fn write<T: Serialize>(path: PathBuf, value: &T, mode: u32) -> Result<Step, Failure> {
+    Ok(Step::WriteFile {
+        path,
+        text: to_json(value)?,
+        mode,
+    })
 }
 
 /// As it is written to disk.

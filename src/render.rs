@@ -20,7 +20,7 @@ const SYSTEMD: &str = include_str!("../templates/systemd.service.tera");
 pub const RESET_UNIT: &str = "autoglm-boot-reset@.service";
 
 /// What systemd searches where a unit says nothing (systemd.exec(5), `ExecSearchPath=`), for the folders put before it.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What the template of a unit lays out: lines and values, escaped.
 #[derive(Serialize)]

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use serde::Serialize;
 
 use crate::{
-    backend::{Live, systemd::ending},
+    backend::{Live, evidence::ending},
     exit::Exit,
     plan::Span,
     receipt::Receipt,

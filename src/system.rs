@@ -131,6 +131,8 @@ pub trait Probe {
     fn env(&self, name: &str) -> Option<OsString>;
     /// Whom we run as.
     fn euid(&self) -> u32;
+    /// This program's own file.
+    fn program(&self) -> PathBuf;
     /// Our own home folder.
     fn home(&self) -> Option<PathBuf>;
     /// Asks the app once; `pid` is its main process. An error says what the answer was.
@@ -170,6 +172,8 @@ pub trait System: Probe {
     fn remove_folder(&self, path: &Path) -> io::Result<bool>;
     /// Runs a command that changes something. Gives up waiting for it on an interrupt, unless `steadfast`.
     fn run(&self, cmd: &Cmd, steadfast: bool) -> io::Result<Output>;
+    /// Starts a command that goes on without us; returns what it said before it let go of its output.
+    fn start_detached(&self, cmd: &Cmd) -> io::Result<String>;
     /// Becomes the command, which has our terminal; returns only if that fails.
     fn become_command(&self, cmd: &Cmd) -> io::Error;
     /// Waits; an interrupt ends it early.
@@ -254,6 +258,10 @@ impl Probe for Real {
         platform::euid()
     }
 
+    fn program(&self) -> PathBuf {
+        std::env::current_exe().unwrap_or_else(|_| "autoglm-boot".into())
+    }
+
     fn home(&self) -> Option<PathBuf> {
         dirs::home_dir()
     }
@@ -334,6 +342,10 @@ impl System for Real {
 
     fn run(&self, cmd: &Cmd, steadfast: bool) -> io::Result<Output> {
         platform::run(cmd, &|| !steadfast && platform::signal().is_some())
+    }
+
+    fn start_detached(&self, cmd: &Cmd) -> io::Result<String> {
+        platform::start_detached(cmd)
     }
 
     fn become_command(&self, cmd: &Cmd) -> io::Error {

@@ -59,6 +59,9 @@ fn machine(euid: u32) -> Machine {
 }
 
 impl Probe for Machine {
+    fn program(&self) -> std::path::PathBuf {
+        "/usr/bin/autoglm-boot".into()
+    }
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         unreachable!("{}", path.display())
     }

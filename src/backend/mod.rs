@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     exit::{Exit, Failure},
@@ -13,9 +13,12 @@ use crate::{
     plan::{Condition, Plan},
     receipt::{Original, Receipt, ScopeRecord, Store},
     service::{Scope, Service},
+    supervisor::Rooms,
     system::{Cmd, Output, Probe},
 };
 
+pub mod embedded;
+pub mod evidence;
 pub mod systemd;
 
 /// A target: how an app is rendered for it, installed, watched and removed. It looks, it never touches: what is to be done
@@ -35,6 +38,10 @@ pub trait Backend {
     fn observe(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<Live>, Failure>;
     /// Everything an install or uninstall of this app depends on.
     fn state(&self, look: &dyn Probe, app: &str) -> Result<State, Failure>;
+    /// Where nothing of this target starts at boot: what to do about it.
+    fn boot_hint(&self, _app: &str) -> Option<String> {
+        None
+    }
     /// What an install has to do.
     fn install(&self, service: &Service, state: &State, options: &Install) -> Result<Plan, Failure>;
     /// What an uninstall has to do.
@@ -45,10 +52,10 @@ pub trait Backend {
     fn check(&self, look: &dyn Probe, condition: &Condition) -> Result<Answer, Failure>;
     /// Makes a failure of a command that did not exit 0, with what the service manager knows about it.
     fn explain(&self, look: &dyn Probe, cmd: &Cmd, output: &Output) -> Failure;
-    /// Makes a failure of a wait that took too long.
-    fn too_late(&self, look: &dyn Probe, condition: &Condition, deadline: Duration, reason: &str) -> Failure;
+    /// The app's last lines of output; none where they cannot be read.
+    fn last_lines(&self, look: &dyn Probe, live: &Live) -> Vec<String>;
     /// The command that shows the app's output.
-    fn logs(&self, unit: &str, query: &LogQuery) -> Cmd;
+    fn logs(&self, look: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Cmd, Failure>;
 }
 
 /// The native artefact of one app.
@@ -116,7 +123,7 @@ pub enum Answer {
 }
 
 /// What the service manager says of one unit.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Live {
     /// The native name.
     pub unit: String,
@@ -215,6 +222,8 @@ pub struct State {
     pub has_reset_unit: bool,
     /// Folders of the native artefacts that are missing, outermost first.
     pub missing: Vec<PathBuf>,
+    /// Where an embedded supervisor keeps its things.
+    pub rooms: Option<Rooms>,
 }
 
 /// What lies at the unit's path.
@@ -258,6 +267,6 @@ pub fn choose(host: &Host, scope: Scope) -> Result<Box<dyn Backend>, Failure> {
     match host.init {
         Init::Systemd => Ok(Box::new(systemd::Systemd::new(host, scope))),
         Init::OpenRc => unsupported("this machine runs OpenRC"),
-        Init::None => unsupported("no init system runs here (/run/systemd/system is not there)"),
+        Init::None => Ok(Box::new(embedded::Embedded::new(host, scope))),
     }
 }

@@ -72,6 +72,9 @@ fn install(context: &mut Context, session: &Session, service: &Service, mut opti
         (outcome, false, false) => format!("{name}: {outcome}, not started"),
     };
     context.report.success(&text);
+    if let Some(hint) = backend.boot_hint(name) {
+        context.report.note(&hint);
+    }
     Ok((
         Exit::Ok,
         json!({ "name": service.name, "outcome": outcome, "unit": backend.unit(&service.name), "scope": service.scope }),
@@ -139,7 +142,8 @@ fn tell(
     for loss in backend.render(service)?.losses {
         context.report.warn(&format!("not expressed as written: {loss}"));
     }
-    if state.receipt.is_some() && state.links.is_empty() && !options.force {
+    let was_linked = state.receipt.as_ref().is_some_and(|receipt| !receipt.links.is_empty());
+    if was_linked && state.links.is_empty() && !options.force {
         context
             .report
             .warn("it was disabled by hand and stays so: it will not start at boot (--force enables it again)");

@@ -24,7 +24,7 @@ pub(super) fn run(context: &mut Context, args: &cli::Logs) -> Outcome {
         lines: args.lines.or(args.since.is_none().then_some(LINES)),
         since: args.since.clone(),
     };
-    let cmd = backend.logs(&backend.unit(&name), &query);
+    let cmd = backend.logs(context.system, &backend.unit(&name), &query)?;
     if context.system.find_program(&cmd.program, &path(context)).is_none() {
         return Err(Failure::new(Exit::Failed, format!("{} is not on PATH", cmd.program)));
     }

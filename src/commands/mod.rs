@@ -22,6 +22,7 @@ mod install;
 mod list;
 mod logs;
 mod render;
+mod run;
 mod status;
 mod uninstall;
 
@@ -61,6 +62,8 @@ pub fn run(cli: Cli, system: &dyn System) -> Exit {
         Verb::Uninstall(args) => uninstall::run(&mut context, &args),
         Verb::Check(args) => check_manifest::run(&mut context, &args),
         Verb::Render(args) => render::run(&mut context, &args),
+        Verb::Run(args) => run::run(&mut context, &args),
+        Verb::Supervisor(args) => run::control(&mut context, &args),
     };
     match outcome {
         Ok((exit, answer)) => {
@@ -83,7 +86,7 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Start(args) | Verb::Stop(args) | Verb::Restart(args) => args.json,
         Verb::Uninstall(args) => args.json,
         Verb::Check(args) => args.json,
-        Verb::Logs(_) | Verb::Render(_) => false,
+        Verb::Logs(_) | Verb::Render(_) | Verb::Run(_) | Verb::Supervisor(_) => false,
     }
 }
 

@@ -114,6 +114,9 @@ impl Probe for Faulty {
     fn euid(&self) -> u32 {
         self.inner.euid()
     }
+    fn program(&self) -> PathBuf {
+        self.inner.program()
+    }
     fn home(&self) -> Option<PathBuf> {
         self.inner.home()
     }
@@ -159,6 +162,9 @@ impl System for Faulty {
             })
         };
         self.effect(failed, || self.inner.run(cmd, steadfast))
+    }
+    fn start_detached(&self, cmd: &Cmd) -> io::Result<String> {
+        self.inner.start_detached(cmd)
     }
     fn become_command(&self, cmd: &Cmd) -> io::Error {
         self.inner.become_command(cmd)

@@ -3,26 +3,21 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Answer, AtPath, Backend, Control, Install, Live, LogQuery, Rendered, State};
+use super::{Answer, AtPath, Backend, Control, Install, Live, LogQuery, Rendered, State, evidence};
 use crate::{
     exit::{Exit, Failure},
     host::Host,
-    plan::{Condition, Plan, Span},
+    plan::{Condition, Plan},
     receipt::{Receipt, Store},
     render,
-    service::{Scope, Service, StartType},
+    service::{Scope, Service},
     session,
     system::{Cmd, EntryKind, Output, Probe},
 };
 
-mod evidence;
+mod journal;
 mod live;
 mod plans;
-
-pub use evidence::ending;
-
-/// Restarts that an app with a probe may need before it is ready: it may have to wait for another one.
-const CRASHES_BEFORE_READY: u32 = 2;
 
 /// systemd in one scope.
 #[derive(Debug, Clone)]
@@ -84,10 +79,6 @@ impl Systemd {
         !self.is_user() || matches!(look.entry(&socket), Ok(Some(_)))
     }
 
-    fn one(&self, look: &dyn Probe, unit: &str) -> Result<Live, Failure> {
-        Ok(self.observe(look, &[unit.to_owned()])?.remove(0))
-    }
-
     /// Links to the unit in every `*.wants` and `*.requires` of the unit folder.
     fn links_of(&self, look: &dyn Probe, unit: &str) -> Result<Vec<(PathBuf, PathBuf)>, Failure> {
         let unreadable = |error| Failure::new(Exit::Failed, format!("cannot read {}: {error}", self.units().display()));
@@ -105,72 +96,6 @@ impl Systemd {
         }
         Ok(links)
     }
-
-    /// Whether an app that was told to start is ready by now.
-    fn is_ready(&self, look: &dyn Probe, condition: &Condition) -> Result<Answer, Failure> {
-        let Condition::Ready {
-            unit,
-            readiness,
-            start_type,
-            restarts,
-        } = condition
-        else {
-            return Ok(Answer::NotYet(String::new()));
-        };
-        let live = self.one(look, unit)?;
-        let crashes = live.restarts.saturating_sub(*restarts) + u32::from(live.is_between_restarts());
-        let allowed = if readiness.probe.is_some() {
-            CRASHES_BEFORE_READY
-        } else {
-            0
-        };
-        if crashes > allowed {
-            let times = if crashes == 1 {
-                "once".into()
-            } else {
-                format!("{crashes} times")
-            };
-            return Err(self.failure(look, &live, &format!("it ended {times} before it was ready")));
-        }
-        match live.active.as_str() {
-            "active" => {}
-            "failed" => return Err(self.failure(look, &live, "it failed before it was ready")),
-            "inactive" if !live.has_job => {
-                let what = if live.last_exit.0 == 0 {
-                    "it was not started: something it requires failed, or a condition of the unit does not hold"
-                } else {
-                    "it ended by itself before it was ready"
-                };
-                return Err(self.failure(look, &live, what));
-            }
-            _ if live.is_between_restarts() => {
-                return Ok(Answer::NotYet(format!(
-                    "ended ({}), waiting for its restart",
-                    ending(&live)
-                )));
-            }
-            state => return Ok(Answer::NotYet(format!("{state} ({})", live.sub))),
-        }
-        let Some(probe) = &readiness.probe else {
-            let age = look.monotonic().saturating_sub(live.active_since.unwrap_or_default());
-            let is_settled = age >= readiness.settle || *start_type == StartType::Oneshot;
-            return Ok(if is_settled {
-                Answer::Yes(String::new())
-            } else {
-                Answer::NotYet(format!("running for {}", Span(age)))
-            });
-        };
-        if let Err(answer) = look.ask(probe, readiness.timeout, live.pid) {
-            return Ok(Answer::NotYet(answer));
-        }
-        // Something else may have answered in its place while it died: it must still be the same process.
-        let now = self.one(look, unit)?;
-        Ok(if now.active == "active" && now.pid == live.pid {
-            Answer::Yes(String::new())
-        } else {
-            Answer::NotYet("it ended while it was asked".into())
-        })
-    }
 }
 
 impl Backend for Systemd {
@@ -183,10 +108,7 @@ impl Backend for Systemd {
     }
 
     fn store(&self) -> Store {
-        Store::new(match self.scope {
-            Scope::System => PathBuf::from("/var/lib/autoglm-boot"),
-            Scope::User => self.host.state.join("autoglm-boot"),
-        })
+        self.host.store(self.scope)
     }
 
     fn unit(&self, app: &str) -> String {
@@ -229,7 +151,7 @@ impl Backend for Systemd {
         let live = if !is_reachable || (!self.is_user() && live::is_unheard_of(look, &unit)) {
             Live::unknown(&unit)
         } else {
-            self.one(look, &unit)?
+            evidence::one(self, look, &unit)?
         };
         let wants = self.link(app);
         let mut others = store.receipts(look)?;
@@ -252,6 +174,7 @@ impl Backend for Systemd {
                 .parent()
                 .map(|folder| session::missing_folders(look, folder))
                 .unwrap_or_default(),
+            rooms: None,
         })
     }
 
@@ -276,24 +199,24 @@ impl Backend for Systemd {
             }
         };
         match condition {
-            Condition::Ready { .. } => self.is_ready(look, condition),
+            Condition::Ready { .. } => evidence::is_ready(self, look, condition),
             Condition::Running { unit } => {
-                let live = self.one(look, unit)?;
+                let live = evidence::one(self, look, unit)?;
                 Ok(holds(live.active == "active", live.active))
             }
             Condition::Stopped { unit } => {
-                let live = self.one(look, unit)?;
+                let live = evidence::one(self, look, unit)?;
                 Ok(holds(
                     matches!(live.active.as_str(), "inactive" | "failed"),
                     live.active,
                 ))
             }
             Condition::Failed { unit } => {
-                let live = self.one(look, unit)?;
+                let live = evidence::one(self, look, unit)?;
                 Ok(holds(live.active == "failed", live.active))
             }
             Condition::Stale { unit } => {
-                let live = self.one(look, unit)?;
+                let live = evidence::one(self, look, unit)?;
                 Ok(holds(live.is_stale || live.load != "loaded", live.load))
             }
             Condition::Lingering { user } => Ok(holds(is_lingering(look, user), format!("{user} does not linger"))),
@@ -315,36 +238,24 @@ impl Backend for Systemd {
         let starts = cmd.args.iter().any(|arg| matches!(arg.as_str(), "start" | "restart"));
         if starts
             && let Some(unit) = cmd.args.last()
-            && let Ok(live) = self.one(look, unit)
+            && let Ok(live) = evidence::one(self, look, unit)
         {
             let what = match live.load.as_str() {
                 "loaded" if live.last_exit.0 == 0 => format!("it could not be started: {said}"),
                 "loaded" => "it could not be started".into(),
                 load => format!("systemd cannot load it ({load}): {said}"),
             };
-            return self.failure(look, &live, &what);
+            return evidence::failure(self, look, &live, &what);
         }
         Failure::new(Exit::Failed, format!("`{cmd}` exited {}: {said}", output.code))
     }
 
-    fn too_late(&self, look: &dyn Probe, condition: &Condition, deadline: Duration, reason: &str) -> Failure {
-        let Condition::Ready { unit, .. } = condition else {
-            return Failure::new(
-                Exit::Failed,
-                format!("{condition} did not come true within {}: {reason}", Span(deadline)),
-            );
-        };
-        let what = format!("it was not ready within {}: {reason}", Span(deadline));
-        match self.one(look, unit) {
-            Ok(live) => self
-                .failure(look, &live, &what)
-                .repair("if it only needs longer, raise service.start_timeout (model servers need \"30m\") or --timeout; else look at its output: journalctl --unit NAME"),
-            Err(failure) => failure,
-        }
+    fn last_lines(&self, look: &dyn Probe, live: &Live) -> Vec<String> {
+        self.journal_tail(look, live)
     }
 
-    fn logs(&self, unit: &str, query: &LogQuery) -> Cmd {
-        self.log_command(unit, query)
+    fn logs(&self, _: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Cmd, Failure> {
+        Ok(self.log_command(unit, query))
     }
 }
 

@@ -31,7 +31,7 @@ impl Systemd {
         let mut steps = self.manager_steps(state);
         steps.extend(self.folder_steps(service, state, &record)?);
         if options.adopt && state.is_foreign() {
-            steps.push(write(
+            steps.push(receipt::write(
                 self.store().original_path(&service.name),
                 &self.original(state)?,
                 0o600,
@@ -54,10 +54,18 @@ impl Systemd {
         }
         steps.extend(self.start_steps(service, state, options, writes));
         if state.service.as_ref() != Some(service) {
-            steps.push(write(self.store().service_path(&service.name), service, 0o600)?);
+            steps.push(receipt::write(
+                self.store().service_path(&service.name),
+                service,
+                0o600,
+            )?);
         }
-        if !state.receipt.as_ref().is_some_and(|old| is_same_install(old, &receipt)) {
-            steps.push(write(self.store().receipt_path(&service.name), &receipt, 0o644)?);
+        if !state.receipt.as_ref().is_some_and(|old| old.is_same_install(&receipt)) {
+            steps.push(receipt::write(
+                self.store().receipt_path(&service.name),
+                &receipt,
+                0o644,
+            )?);
         }
         Ok(Plan {
             steps,
@@ -156,7 +164,7 @@ impl Systemd {
             steps.push(mkdir(self.store().app(&service.name)));
         }
         if *record != state.record {
-            steps.push(write(self.store().record_path(), record, 0o644)?);
+            steps.push(receipt::write(self.store().record_path(), record, 0o644)?);
         }
         steps.extend(state.missing.iter().cloned().map(mkdir));
         if !state.has_reset_unit {
@@ -242,7 +250,7 @@ impl Systemd {
         let unit = state.live.unit.clone();
         let (condition, deadline) = match (&state.receipt, state.live.active.as_str()) {
             (Some(receipt), "active") => (
-                ready(receipt, state.service.as_ref(), &unit),
+                receipt.ready(state.service.as_ref(), &unit),
                 Duration::from_millis(receipt.start_timeout_ms),
             ),
             _ => (Condition::Running { unit: unit.clone() }, SLACK),
@@ -276,42 +284,21 @@ impl Systemd {
         options: &Install,
         links: &[PathBuf],
     ) -> Receipt {
-        let mut needs = service.dependencies.requires.clone();
-        needs.extend(service.dependencies.wants.iter().cloned());
-        let (readiness, is_probe_private) = Receipt::public(&service.readiness);
+        let unit = self.path(&service.name);
         Receipt {
-            format: receipt::FORMAT,
-            tool: env!("CARGO_PKG_VERSION").into(),
-            name: service.name.clone(),
-            version: service.version.clone(),
-            manifest: service.manifest.clone(),
-            scope: self.scope,
-            backend: self.name().into(),
-            installed: options.now,
-            by: options.by.clone(),
-            unit: self.path(&service.name),
-            digest: receipt::digest(rendered.text.as_bytes()),
             // What was disabled by hand stays ours to remember: it may be enabled again.
             links: match &state.receipt {
                 Some(old) if links.is_empty() => old.links.clone(),
                 _ => links.to_vec(),
             },
-            needs,
-            readiness,
-            is_probe_private,
-            start_type: service.start_type,
-            start_timeout_ms: u64::try_from(service.start_timeout.as_millis()).unwrap_or(u64::MAX),
             adopted: state.original.is_some() || (options.adopt && state.is_foreign()),
+            ..Receipt::new(service, self.name(), unit, &rendered.text, options.now, &options.by)
         }
     }
 
     fn record(state: &State, options: &Install) -> ScopeRecord {
         let mut record = state.record.clone();
-        for folder in options.created.iter().chain(&state.missing) {
-            if !record.folders.contains(folder) {
-                record.folders.push(folder.clone());
-            }
-        }
+        record.add(options.created.iter().chain(&state.missing));
         record.lingering |= !state.is_lingering;
         record
     }
@@ -466,37 +453,10 @@ impl Systemd {
             && verb != Control::Stop
         {
             steps.push(Step::Await {
-                condition: ready(receipt, None, unit),
+                condition: receipt.ready(None, unit),
                 deadline,
             });
         }
         Plan { steps, replaces: true }
     }
-}
-
-/// Ready, as the receipt tells it; a command probe is in the checked manifest only.
-fn ready(receipt: &Receipt, service: Option<&Service>, unit: &str) -> Condition {
-    Condition::Ready {
-        unit: unit.into(),
-        readiness: service.map_or(&receipt.readiness, |service| &service.readiness).clone(),
-        start_type: receipt.start_type,
-        restarts: 0,
-    }
-}
-
-fn write<T: serde::Serialize>(path: PathBuf, value: &T, mode: u32) -> Result<Step, Failure> {
-    Ok(Step::WriteFile {
-        path,
-        text: receipt::to_json(value)?,
-        mode,
-    })
-}
-
-/// Equal but for when, by whom and with which version of the tool.
-fn is_same_install(old: &Receipt, new: &Receipt) -> bool {
-    let mut new = new.clone();
-    new.installed = old.installed;
-    new.by.clone_from(&old.by);
-    new.tool.clone_from(&old.tool);
-    *old == new
 }

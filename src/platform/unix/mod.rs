@@ -19,6 +19,12 @@ use std::{
 
 use nix::unistd;
 
+mod child;
+mod control;
+
+pub use child::*;
+pub use control::*;
+
 use super::Signal;
 use crate::system::{Cmd, Entry, EntryKind, Output, User};
 
@@ -248,6 +254,16 @@ pub fn create_private(path: &Path) -> io::Result<fs::File> {
         .create_new(true)
         .mode(0o600)
         .open(path)
+}
+
+/// Opens a file to append to it.
+pub fn append(path: &Path, mode: u32) -> io::Result<fs::File> {
+    fs::OpenOptions::new().append(true).create(true).mode(mode).open(path)
+}
+
+/// Gives a file another name, at once.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
 }
 
 /// Sets the permission bits, whatever the umask.

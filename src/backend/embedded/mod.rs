@@ -1,0 +1,268 @@
+//! Where no init system runs: a supervisor of our own keeps the app, one detached process an app. What systemctl(1) is to
+//! systemd, the hidden verb `supervisor` is to it.
+
+use std::path::{Path, PathBuf};
+
+use super::{Answer, AtPath, Backend, Control, Install, Live, LogQuery, Rendered, State, evidence};
+use crate::{
+    exit::{Exit, Failure},
+    host::Host,
+    plan::{Condition, Plan},
+    receipt::{self, Receipt, Store},
+    service::{RunAs, Scope, Service, StartType},
+    supervisor::{self, Rooms},
+    system::{Cmd, Output, Probe},
+};
+
+mod plans;
+
+/// The embedded supervisor in one scope.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    scope: Scope,
+    host: Host,
+}
+
+impl Embedded {
+    /// The embedded supervisor of this machine in this scope.
+    pub fn new(host: &Host, scope: Scope) -> Self {
+        Self {
+            scope,
+            host: host.clone(),
+        }
+    }
+
+    /// Where the supervisor of this app keeps its things. `has_runtime`: whether the user has a folder for sockets.
+    pub fn rooms(&self, look: &dyn Probe, app: &str) -> Rooms {
+        let store = self.store();
+        let (runtime, logs) = match self.scope {
+            Scope::System => (
+                PathBuf::from("/run/autoglm-boot"),
+                PathBuf::from("/var/log/autoglm-boot"),
+            ),
+            Scope::User if matches!(look.target(&self.host.runtime), Ok(Some(_))) => {
+                (self.host.runtime.join("autoglm-boot"), store.root().join("log"))
+            }
+            Scope::User => (store.root().join("run"), store.root().join("log")),
+        };
+        supervisor::rooms(&runtime, &logs, app)
+    }
+
+    /// The command that makes the supervisor start, stop or restart an app.
+    fn supervisor(&self, verb: &str, app: &str) -> Cmd {
+        let scope = match self.scope {
+            Scope::System => "--system",
+            Scope::User => "--user",
+        };
+        Cmd::new(&self.host.program.to_string_lossy(), ["supervisor", verb, app, scope])
+    }
+
+    fn live(&self, look: &dyn Probe, app: &str) -> Live {
+        let rooms = self.rooms(look, app);
+        let is_installed = matches!(look.entry(&self.store().receipt_path(app)), Ok(Some(_)));
+        let written = look.read(&rooms.status).ok();
+        let mut live = written
+            .and_then(|bytes| serde_json::from_slice::<Live>(&bytes).ok())
+            .unwrap_or_else(|| Live {
+                load: if is_installed { "loaded" } else { "not-found" }.into(),
+                ..Live::unknown(app)
+            });
+        let is_up = matches!(live.active.as_str(), "active" | "activating" | "deactivating") && live.sub != "exited";
+        if is_up && !look.is_locked(&rooms.lock) {
+            live.active = "failed".into();
+            live.sub = "failed".into();
+            live.result = "supervisor".into();
+            live.pid = None;
+        }
+        live.memory = live.pid.and_then(|pid| resident(look, pid));
+        live.enabled = "disabled".into();
+        live
+    }
+}
+
+/// The resident size of a process, in bytes.
+fn resident(look: &dyn Probe, pid: u32) -> Option<u64> {
+    let status = look.read(Path::new(&format!("/proc/{pid}/status"))).ok()?;
+    let text = String::from_utf8_lossy(&status);
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim()
+        .strip_suffix(" kB")?
+        .parse::<u64>()
+        .ok()
+        .map(|kib| kib * 1024)
+}
+
+impl Backend for Embedded {
+    fn name(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    fn store(&self) -> Store {
+        self.host.store(self.scope)
+    }
+
+    fn unit(&self, app: &str) -> String {
+        app.into()
+    }
+
+    fn render(&self, service: &Service) -> Result<Rendered, Failure> {
+        let unsupported = |what: &str, help: &str| {
+            let message = format!(
+                "{}: {what} needs systemd, which does not run here.\nNothing was changed.",
+                service.name
+            );
+            Err(Failure::new(Exit::Failed, message).repair(help))
+        };
+        if service.run_as == RunAs::Dynamic {
+            return unsupported("service.user = \"dynamic\"", "name a user of its own");
+        }
+        if service.start_type == StartType::Forking {
+            return unsupported(
+                "service.type = \"forking\"",
+                "let the app stay in the foreground, with type = \"exec\"",
+            );
+        }
+        Ok(Rendered {
+            file: "service.json".into(),
+            text: receipt::to_json(service)?,
+            losses: losses(service),
+        })
+    }
+
+    fn observe(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<Live>, Failure> {
+        Ok(units.iter().map(|app| self.live(look, app)).collect())
+    }
+
+    fn state(&self, look: &dyn Probe, app: &str) -> Result<State, Failure> {
+        let store = self.store();
+        let receipt = store.receipt(app, look)?;
+        let path = store.service_path(app);
+        let at_path = match &receipt {
+            None => None,
+            Some(_) => look.read(&path).ok().map(|bytes| AtPath::File(bytes, 0o600)),
+        };
+        let mut others = store.receipts(look)?;
+        others.retain(|receipt| receipt.name != app);
+        let logs = self.rooms(look, app).log;
+        let folder = logs.parent().unwrap_or(Path::new("/"));
+        Ok(State {
+            live: self.live(look, app),
+            at_path,
+            receipt,
+            service: store.service(app, look),
+            record: store.record(look)?,
+            others,
+            is_reachable: true,
+            is_lingering: true,
+            missing: crate::session::missing_folders(look, folder),
+            rooms: Some(self.rooms(look, app)),
+            ..State::default()
+        })
+    }
+
+    fn boot_hint(&self, app: &str) -> Option<String> {
+        Some(format!(
+            "not enabled at boot: no init system runs here. In a container, make this its command: autoglm-boot run {app}"
+        ))
+    }
+
+    fn install(&self, service: &Service, state: &State, options: &Install) -> Result<Plan, Failure> {
+        self.plan_install(service, state, options)
+    }
+
+    fn uninstall(&self, receipt: &Receipt, state: &State) -> Plan {
+        self.plan_uninstall(receipt, state)
+    }
+
+    fn control(&self, verb: Control, receipt: &Receipt, live: &Live, wait: Option<std::time::Duration>) -> Plan {
+        self.plan_control(verb, receipt, live, wait)
+    }
+
+    fn check(&self, look: &dyn Probe, condition: &Condition) -> Result<Answer, Failure> {
+        let holds = |yes: bool, why: String| {
+            if yes {
+                Answer::Yes(String::new())
+            } else {
+                Answer::NotYet(why)
+            }
+        };
+        let active = |unit: &str| self.live(look, unit).active;
+        Ok(match condition {
+            Condition::Ready { .. } => return evidence::is_ready(self, look, condition),
+            Condition::Running { unit } => holds(active(unit) == "active", active(unit)),
+            Condition::Stopped { unit } => holds(matches!(active(unit).as_str(), "inactive" | "failed"), active(unit)),
+            Condition::Failed { unit } => holds(active(unit) == "failed", active(unit)),
+            Condition::Stale { .. } | Condition::Lingering { .. } | Condition::Manager => holds(true, String::new()),
+        })
+    }
+
+    fn explain(&self, look: &dyn Probe, cmd: &Cmd, output: &Output) -> Failure {
+        let said = output.stderr.trim();
+        match cmd.args.get(2) {
+            Some(app) if said.is_empty() => {
+                evidence::failure(self, look, &self.live(look, app), "it could not be started")
+            }
+            _ => Failure::new(Exit::Failed, format!("`{cmd}` exited {}: {said}", output.code)),
+        }
+    }
+
+    fn last_lines(&self, look: &dyn Probe, live: &Live) -> Vec<String> {
+        const LINES: usize = 12;
+        let bytes = look.read(&self.rooms(look, &live.unit).log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(LINES)..]
+            .iter()
+            .map(|line| (*line).to_owned())
+            .collect()
+    }
+
+    /// tail(1): the log is a file.
+    fn logs(&self, look: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Cmd, Failure> {
+        if query.since.is_some() {
+            return Err(Failure::new(
+                Exit::Usage,
+                "--since needs the journal of systemd, which does not run here",
+            )
+            .repair("use -n N"));
+        }
+        let mut cmd = Cmd::new("tail", [format!("--lines={}", query.lines.unwrap_or(100))]);
+        if query.follow {
+            cmd.args.push("--follow=name".into());
+            cmd.args.push("--retry".into());
+        }
+        cmd.args.push(self.rooms(look, unit).log.display().to_string());
+        Ok(cmd)
+    }
+}
+
+/// What the embedded supervisor cannot give.
+fn losses(service: &Service) -> Vec<String> {
+    let resources = &service.resources;
+    let mut losses = Vec::new();
+    for (key, is_set) in [
+        ("resources.cpu", resources.cpu.is_some()),
+        ("resources.cpu_request", resources.cpu_request.is_some()),
+        ("resources.memory", resources.memory.is_some()),
+        ("resources.memory_request", resources.memory_request.is_some()),
+        ("resources.tasks", resources.tasks.is_some()),
+        ("resources.shared_memory", resources.shared_memory.is_some()),
+        ("[raw.systemd]", !service.raw_systemd.is_empty()),
+    ] {
+        if is_set {
+            losses.push(format!(
+                "{key}: needs systemd; without effect under the embedded supervisor"
+            ));
+        }
+    }
+    let dependencies = &service.dependencies;
+    if !(dependencies.after.is_empty() && dependencies.wants.is_empty()) {
+        losses
+            .push("dependencies.after, dependencies.wants: without effect under the embedded supervisor so far".into());
+    }
+    losses
+}

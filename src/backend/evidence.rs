@@ -1,0 +1,245 @@
+//! What is told of an app, whoever keeps it: whether it is ready, how it ended, its last lines, and what can be done.
+
+use std::{fmt::Write as _, time::Duration};
+
+use super::{Answer, Backend, Live};
+use crate::{
+    exit::{Exit, Failure},
+    plan::{Condition, Span},
+    service::StartType,
+    system::Probe,
+};
+
+/// Restarts that an app with a probe may need before it is ready: it may have to wait for another one.
+const CRASHES_BEFORE_READY: u32 = 2;
+
+/// Whether an app that was told to start is ready by now. An error is final.
+pub fn is_ready(backend: &dyn Backend, look: &dyn Probe, condition: &Condition) -> Result<Answer, Failure> {
+    let Condition::Ready {
+        unit,
+        readiness,
+        start_type,
+        restarts,
+    } = condition
+    else {
+        return Ok(Answer::NotYet(String::new()));
+    };
+    let live = one(backend, look, unit)?;
+    let allowed = if readiness.probe.is_some() {
+        CRASHES_BEFORE_READY
+    } else {
+        0
+    };
+    if let Some(state) = not_active(backend, look, &live, *restarts, allowed)? {
+        return Ok(Answer::NotYet(state));
+    }
+    let Some(probe) = &readiness.probe else {
+        let age = look.monotonic().saturating_sub(live.active_since.unwrap_or_default());
+        let is_settled = age >= readiness.settle || *start_type == StartType::Oneshot;
+        return Ok(if is_settled {
+            Answer::Yes(String::new())
+        } else {
+            Answer::NotYet(format!("running for {}", Span(age)))
+        });
+    };
+    if let Err(answer) = look.ask(probe, readiness.timeout, live.pid) {
+        return Ok(Answer::NotYet(answer));
+    }
+    // Something else may have answered in its place while it died: it must still be the same process.
+    let now = one(backend, look, unit)?;
+    Ok(if now.active == "active" && now.pid == live.pid {
+        Answer::Yes(String::new())
+    } else {
+        Answer::NotYet("it ended while it was asked".into())
+    })
+}
+
+/// `None` for an app that is active; else what it does instead. An error if it will not become active any more.
+fn not_active(
+    backend: &dyn Backend,
+    look: &dyn Probe,
+    live: &Live,
+    restarts: u32,
+    allowed: u32,
+) -> Result<Option<String>, Failure> {
+    let crashes = live.restarts.saturating_sub(restarts) + u32::from(live.is_between_restarts());
+    if crashes > allowed {
+        let times = if crashes == 1 {
+            "once".into()
+        } else {
+            format!("{crashes} times")
+        };
+        let what = format!("it ended {times} before it was ready");
+        return Err(failure(backend, look, live, &what));
+    }
+    match live.active.as_str() {
+        "active" => Ok(None),
+        "failed" => Err(failure(backend, look, live, "it failed before it was ready")),
+        "inactive" if !live.has_job => {
+            let what = if live.last_exit.0 == 0 {
+                "it was not started: something it requires failed, or a condition of the unit does not hold"
+            } else {
+                "it ended by itself before it was ready"
+            };
+            Err(failure(backend, look, live, what))
+        }
+        _ if live.is_between_restarts() => Ok(Some(format!("ended ({}), waiting for its restart", ending(live)))),
+        state => Ok(Some(format!("{state} ({})", live.sub))),
+    }
+}
+
+/// A failure of the app itself: what happened, how it ended, its last lines.
+pub fn failure(backend: &dyn Backend, look: &dyn Probe, live: &Live, what: &str) -> Failure {
+    let mut message = format!("{}: {what}", live.unit);
+    let ending = ending(live);
+    if !ending.is_empty() {
+        let _ = write!(message, "\n  cause: {ending}"); // writing to a string cannot fail
+    }
+    let lines = backend.last_lines(look, live);
+    if !lines.is_empty() {
+        message.push_str("\n  its last lines:");
+        for line in lines {
+            let _ = write!(message, "\n    {line}");
+        }
+    }
+    Failure::new(Exit::Failed, message).repair(repair(live))
+}
+
+/// A failure of a wait that took too long.
+pub fn too_late(
+    backend: &dyn Backend,
+    look: &dyn Probe,
+    condition: &Condition,
+    deadline: Duration,
+    reason: &str,
+) -> Failure {
+    let Condition::Ready { unit, .. } = condition else {
+        return Failure::new(
+            Exit::Failed,
+            format!("{condition} did not come true within {}: {reason}", Span(deadline)),
+        );
+    };
+    let what = format!("it was not ready within {}: {reason}", Span(deadline));
+    match one(backend, look, unit) {
+        Ok(live) => failure(backend, look, &live, &what).repair(
+            "if it only needs longer, raise service.start_timeout (model servers need \"30m\") or --timeout; \
+             else look at its output, or try its command by hand",
+        ),
+        Err(failure) => failure,
+    }
+}
+
+/// What the service manager says of one unit.
+pub fn one(backend: &dyn Backend, look: &dyn Probe, unit: &str) -> Result<Live, Failure> {
+    Ok(backend.observe(look, &[unit.to_owned()])?.remove(0))
+}
+
+/// How the main process ended, in words: `exit status 203 (EXEC): …`. Empty where it has not ended.
+pub fn ending(live: &Live) -> String {
+    let by = match live.result.as_str() {
+        "start-limit-hit" => "it was restarted too often; the last time: ",
+        "timeout" => "it took too long; in the end: ",
+        "oom-kill" => "the kernel ended it for want of memory; in the end: ",
+        "watchdog" => "it stopped answering the watchdog; in the end: ",
+        "supervisor" => return "its supervisor was killed, and it with it".into(),
+        "resources" => "the service manager could not start it (see the journal)",
+        _ => "",
+    };
+    let (code, status) = live.last_exit;
+    let end = match code {
+        1 => match meaning(status) {
+            Some(meaning) => format!("exit status {status} ({meaning})"),
+            None => format!("exit status {status}"),
+        },
+        2 | 3 => format!("killed by {}", signal(status)),
+        _ => String::new(),
+    };
+    if end.is_empty() && !by.is_empty() {
+        return by
+            .trim_end_matches(" the last time: ")
+            .trim_end_matches(" in the end: ")
+            .trim_end_matches(';')
+            .into();
+    }
+    format!("{by}{end}")
+}
+
+/// systemd's own exit codes ("Process Exit Codes", systemd.exec(5)), which mean that the program was never reached, and
+/// the shell's two.
+fn meaning(status: u32) -> Option<&'static str> {
+    Some(match status {
+        126 => "found but not executable, as shells say it",
+        127 => "program not found, as shells say it",
+        200 => "CHDIR: the working directory cannot be entered",
+        202 => "FDS: file descriptors could not be set up",
+        203 => "EXEC: the program or its interpreter cannot be executed",
+        204 => "MEMORY: out of memory",
+        205 => "LIMITS: a limit could not be set",
+        208 => "STDIN: standard input could not be set up",
+        209 => "STDOUT: standard output could not be set up",
+        216 => "GROUP: the group does not exist or cannot be taken on",
+        217 => "USER: the user does not exist or cannot be taken on",
+        218 => "CAPABILITIES: capabilities could not be dropped",
+        219 => "CGROUP: the control group could not be set up",
+        225 => "NETWORK: the network namespace could not be set up",
+        226 => "NAMESPACE: the mount namespace could not be set up; does every path exist?",
+        228 => "SECCOMP: the system call filter could not be set up",
+        238 => "STATE_DIRECTORY: the state directory could not be set up",
+        243 => "CREDENTIALS: credentials could not be set up",
+        _ => return None,
+    })
+}
+
+fn repair(live: &Live) -> String {
+    let specific = match live.last_exit {
+        (1, 200) => {
+            "check working_directory: that it exists, and that the service's user may enter it and every folder above it"
+        }
+        (1, 203) => {
+            "check that the program is executable by the service's user, and that the interpreter of its #! line exists"
+        }
+        (1, 216 | 217) => "check service.user and service.group",
+        (1, 226) => "check the paths of [raw.systemd] and service.working_directory",
+        _ if live.result == "oom-kill" => "raise resources.memory, or give the machine more",
+        _ => "repair the app, try its command by hand as its user, then install again",
+    };
+    specific.into()
+}
+
+/// A signal's name.
+fn signal(number: u32) -> String {
+    const NAMES: [&str; 31] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
+        "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
+        "WINCH", "IO", "PWR", "SYS",
+    ];
+    let name = usize::try_from(number).ok().and_then(|n| NAMES.get(n.wrapping_sub(1)));
+    name.map_or_else(|| format!("signal {number}"), |name| format!("SIG{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(code: u32, status: u32, result: &str) -> String {
+        ending(&Live {
+            last_exit: (code, status),
+            result: result.into(),
+            ..Live::default()
+        })
+    }
+
+    #[test]
+    fn an_end_is_told_in_words() {
+        assert_eq!(ended(1, 3, "exit-code"), "exit status 3");
+        assert!(ended(1, 203, "exit-code").contains("interpreter"));
+        assert_eq!(ended(2, 9, "signal"), "killed by SIGKILL");
+        assert_eq!(ended(2, 34, "signal"), "killed by signal 34");
+        assert_eq!(ended(0, 0, "success"), "");
+        assert_eq!(ended(0, 0, "start-limit-hit"), "it was restarted too often");
+        assert_eq!(
+            ended(1, 1, "start-limit-hit"),
+            "it was restarted too often; the last time: exit status 1"
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! The supervisor: one process keeps one app, where no service manager does. It starts it, restarts it with back-off and a
+//! budget, keeps its output, ends its whole process tree, and dies only together with it.
+//!
+//! What it decides is [`state`], a pure machine; the keeper is the loop that lets things happen to it and does what it says.
+//! How the app is, it writes into a small file for whoever asks; what it is told comes by a control socket.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::mpsc,
+    time::Duration,
+};
+
+use crate::{
+    exit::{Exit, Failure},
+    platform,
+    service::{Service, StartType},
+    system::{Lock, System},
+};
+
+pub mod client;
+pub mod environment;
+mod keeper;
+pub mod log;
+pub mod state;
+
+use keeper::Keeper;
+use state::{Event, Outcome};
+
+/// Every process of an app carries this variable, its value being the app's status file: what a killed supervisor left
+/// behind is found by it.
+const MARK: &str = "AUTOGLM_BOOT_STATUS";
+/// Between two looks at a process tree that is to end.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Where a supervisor keeps what it needs while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rooms {
+    /// The folder of all apps.
+    pub folder: PathBuf,
+    /// Held as long as the supervisor lives.
+    pub lock: PathBuf,
+    /// How the app is: a [`Live`] as JSON.
+    pub status: PathBuf,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// The app's output.
+    pub log: PathBuf,
+}
+
+/// How an app's output is kept, and what it inherits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// In the background: output into files, a clean environment.
+    Background,
+    /// In the foreground, as in a container: output passed through, our own environment below the manifest's.
+    Foreground,
+}
+
+/// What happens to a supervisor.
+enum News {
+    /// Children may have ended.
+    Child,
+    /// A signal asks us to end.
+    Terminate,
+    /// A client asks for it.
+    Asked(Event),
+    /// The app says that it is ready (`sd_notify(3)`).
+    Ready,
+}
+
+/// Keeps the app until it is over. The outcome is the app's; an error is the supervisor's own.
+pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) -> Result<Outcome, Failure> {
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |error: std::io::Error| Failure::new(Exit::Failed, format!("{what}: {error}"))
+    };
+    let _lock = take_lock(&service.name, rooms, system)?;
+    platform::adopt_orphans().map_err(failed("cannot adopt orphans"))?;
+    end_leftovers(rooms);
+    let (sender, news) = mpsc::channel();
+    let to_signals = sender.clone();
+    platform::watch_signals(move |ends| {
+        let _ = to_signals.send(if ends { News::Terminate } else { News::Child }); // at the end nobody listens
+    })
+    .map_err(failed("cannot watch signals"))?;
+    platform::listen(&rooms.socket, answer(sender.clone()))
+        .map_err(failed(&format!("cannot listen at {}", rooms.socket.display())))?;
+    let notify = rooms.status.with_extension("notify");
+    if service.start_type == StartType::Notify {
+        platform::listen_for_ready(&notify, move || drop(sender.send(News::Ready)))
+            .map_err(failed(&format!("cannot listen at {}", notify.display())))?;
+    }
+    let (reader, writer) = std::io::pipe().map_err(failed("cannot make a pipe"))?;
+    let sink = match stage {
+        Stage::Foreground => log::Sink::Through,
+        Stage::Background => log::Sink::File(
+            log::Rotated::open(&rooms.log).map_err(failed(&format!("cannot open {}", rooms.log.display())))?,
+        ),
+    };
+    let limit = service.logging.rate_limit;
+    let copier = std::thread::spawn(move || log::copy(reader, sink, limit));
+    let mut keeper = Keeper::new(service, rooms, stage, system, writer.into());
+    let outcome = keeper.keep(&news);
+    drop(keeper); // and with it the writing end of the output
+    let _ = copier.join(); // a copier that panicked has nothing more to write
+    for path in [&rooms.socket, &notify] {
+        let _ = system.remove(path); // a socket that nobody serves does no harm
+    }
+    if outcome == Outcome::Stopped {
+        let _ = system.remove(&rooms.status); // without it, it counts as stopped as well
+    }
+    Ok(outcome)
+}
+
+/// The supervisor's lock; whoever looks whether it is held, holds it for a moment.
+fn take_lock(name: &str, rooms: &Rooms, system: &dyn System) -> Result<Lock, Failure> {
+    const TRIES: u32 = 20;
+    for _ in 0..TRIES {
+        match system.lock(&rooms.lock) {
+            Ok(Some(lock)) => return Ok(lock),
+            Ok(None) => system.sleep(LOOK),
+            Err(error) => {
+                return Err(Failure::new(
+                    Exit::Failed,
+                    format!("cannot lock {}: {error}", rooms.lock.display()),
+                ));
+            }
+        }
+    }
+    Err(
+        Failure::new(Exit::Locked, format!("{name} runs already, under another supervisor"))
+            .repair(format!("autoglm-boot stop {name}")),
+    )
+}
+
+/// Ends what a killed supervisor of this app left behind.
+fn end_leftovers(rooms: &Rooms) {
+    let mark = rooms.status.to_string_lossy();
+    for _ in 0..100 {
+        let left = platform::marked(MARK, &mark);
+        if left.is_empty() {
+            return;
+        }
+        platform::send("SIGKILL", &left);
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// What a client of the control socket is answered.
+fn answer(sender: mpsc::Sender<News>) -> impl Fn(&str) -> String + Send + 'static {
+    move |word| {
+        let event = match word {
+            "stop" => Event::Stop,
+            "restart" => Event::Restart,
+            other => return format!("unknown: {other}"),
+        };
+        match sender.send(News::Asked(event)) {
+            Ok(()) => "ok".into(),
+            Err(_) => "it is over".into(),
+        }
+    }
+}
+
+/// Makes the folders that a supervisor needs; only their owner can enter that of the control sockets.
+pub fn make_folders(rooms: &Rooms, system: &dyn System) -> Result<(), Failure> {
+    let folders = [
+        Some((rooms.folder.as_path(), 0o755)),
+        rooms.socket.parent().map(|path| (path, 0o700)),
+        rooms.log.parent().map(|path| (path, 0o755)),
+    ];
+    for (folder, mode) in folders.into_iter().flatten() {
+        for missing in crate::session::missing_folders(system, folder) {
+            match system.make_folder(&missing, mode) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(Failure::new(
+                        Exit::Failed,
+                        format!("cannot make {}: {error}", missing.display()),
+                    ));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where the supervisor of an app of this name keeps its things.
+pub fn rooms(runtime: &Path, logs: &Path, app: &str) -> Rooms {
+    Rooms {
+        folder: runtime.into(),
+        lock: runtime.join(format!("{app}.lock")),
+        status: runtime.join(format!("{app}.json")),
+        socket: runtime.join("control").join(app),
+        log: logs.join(format!("{app}.log")),
+    }
+}

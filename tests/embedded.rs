@@ -1,0 +1,399 @@
+//! The embedded supervisor, for real: the program itself, in user scope, in folders of its own. On a machine where systemd
+//! runs, that is the target instead: there these tests are skipped, and say so.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests"
+)]
+
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// A user's folders, and an app in them.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    /// `None` where systemd runs.
+    fn new() -> Option<Self> {
+        if Path::new("/run/systemd/system").exists() {
+            if let Ok(skipped) = std::env::var("AUTOGLM_BOOT_SKIPPED") {
+                let line = "SKIPPED embedded: systemd runs here\n";
+                let old = fs::read_to_string(&skipped).unwrap_or_default();
+                fs::write(skipped, old + line).unwrap();
+            }
+            return None;
+        }
+        let home = Self(tempfile::Builder::new().prefix("a b 中文").tempdir().unwrap());
+        fs::create_dir(home.path("run")).unwrap();
+        Some(home)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_autoglm-boot"));
+        command
+            .args(args)
+            .arg("--user")
+            .current_dir(self.0.path())
+            .env("HOME", self.0.path())
+            .env("XDG_RUNTIME_DIR", self.path("run"))
+            .env("XDG_STATE_HOME", self.path("state"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    #[track_caller]
+    fn run(&self, args: &[&str], code: i32) -> String {
+        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
+        let said = format!(
+            "{}{}",
+            String::from_utf8_lossy(&stdout),
+            String::from_utf8_lossy(&stderr)
+        );
+        assert_eq!(status.code(), Some(code), "{args:?}: {said}");
+        said
+    }
+
+    fn manifest(&self, service: &str) {
+        let text = format!("[app]\nname = \"app\"\n[service]\n{service}\n");
+        fs::write(self.path("app.toml"), text).unwrap();
+    }
+
+    fn pid(&self) -> Option<u32> {
+        let text = fs::read_to_string(self.path("run/autoglm-boot/app.json")).ok()?;
+        let live: serde_json::Value = serde_json::from_str(&text).ok()?;
+        u32::try_from(live["pid"].as_u64()?).ok()
+    }
+
+    fn supervisor(&self) -> u32 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid().unwrap())).unwrap();
+        stat.rsplit(')')
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    /// What is left of an installation.
+    fn left(&self) -> Vec<PathBuf> {
+        let mut left = Vec::new();
+        for folder in ["run", "state"] {
+            left.extend(
+                fs::read_dir(self.path(folder))
+                    .into_iter()
+                    .flatten()
+                    .map(|entry| entry.unwrap().path()),
+            );
+        }
+        left
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = self.command(&["uninstall", "app", "--force", "-q"]).output();
+    }
+}
+
+fn kill(pid: u32, signal: &str) {
+    assert!(
+        Command::new("kill")
+            .args([signal, &pid.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+fn is_there(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+#[track_caller]
+fn soon(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn hello_installs_answers_survives_a_kill_and_leaves_nothing() {
+    let Some(home) = Home::new() else { return };
+    let port = free_port();
+    let hello = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hello");
+    fs::copy(hello.join("hello.py"), home.path("hello.py")).unwrap();
+    let text = fs::read_to_string(hello.join("app.toml")).unwrap();
+    let text = text.replace("8765", &port.to_string()).replace("\"hello\"", "\"app\"");
+    fs::write(home.path("app.toml"), text + "[restart]\ndelay = \"100ms\"\n").unwrap();
+    let answers = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+
+    let said = home.run(&["install"], 0);
+    assert!(
+        said.contains("app: installed and ready") && said.contains("not enabled at boot"),
+        "{said}"
+    );
+    assert!(answers());
+    assert!(home.run(&["status"], 0).starts_with("app: ready"));
+    assert!(home.run(&["install"], 0).contains("unchanged"));
+    home.run(&["install", "--check"], 0);
+
+    let first = home.pid().unwrap();
+    kill(first, "-KILL");
+    soon("it is started again", || {
+        home.pid().is_some_and(|pid| pid != first) && answers()
+    });
+    assert!(home.run(&["status"], 0).contains("1 automatic restarts"));
+
+    home.run(&["stop"], 0);
+    assert!(!answers());
+    home.run(&["status"], 3);
+    home.run(&["start"], 0);
+    home.run(&["restart"], 0);
+    assert!(answers());
+    home.run(&["uninstall"], 0);
+    assert!(!answers());
+    assert_eq!(home.left(), Vec::<PathBuf>::new());
+    home.run(&["status", "app"], 4);
+}
+
+#[test]
+fn an_app_that_cannot_start_is_told_with_its_cause_and_leaves_nothing() {
+    let Some(home) = Home::new() else { return };
+    for (service, cause) in [
+        ("command = [\"sh\", \"-c\", \"echo last words; exit 3\"]", "last words"),
+        ("command = [\"sh\", \"-c\", \"exit 3\"]", "exit status 3"),
+        ("command = [\"sh\", \"-c\", \"kill -SEGV $$\"]", "SIGSEGV"),
+        (
+            "command = [\"sleep\", \"9\"]\npre_start = [[\"false\"]]",
+            "exit status 1",
+        ),
+        ("command = [\"sleep\", \"9\"]\nuser = \"dynamic\"", "only, not as"),
+        ("command = [\"sleep\", \"9\"]\ntype = \"forking\"", "needs systemd"),
+        (
+            "command = [\"sleep\", \"9\"]\nstart_timeout = \"1s\"\n[readiness]\ntcp = \"127.0.0.1:9\"",
+            "not ready within 1s",
+        ),
+    ] {
+        home.manifest(service);
+        let code = if cause == "only, not as" { 2 } else { 1 };
+        let said = home.run(&["install"], code);
+        assert!(said.contains(cause), "{service}: {said}");
+        assert_eq!(home.left(), Vec::<PathBuf>::new(), "{service}");
+    }
+}
+
+#[test]
+fn an_update_that_fails_leaves_the_earlier_version_running() {
+    let Some(home) = Home::new() else { return };
+    home.manifest("command = [\"sleep\", \"111\"]\n[readiness]\nsettle = \"100ms\"");
+    home.run(&["install"], 0);
+    home.manifest("command = [\"false\"]\n[readiness]\nsettle = \"100ms\"");
+    assert!(home.run(&["install"], 1).contains("the earlier version is back"));
+    let command = fs::read_to_string(format!("/proc/{}/cmdline", home.pid().unwrap())).unwrap();
+    assert!(command.ends_with("sleep\u{0}111\u{0}"), "{command:?}");
+}
+
+#[test]
+fn arguments_and_environment_arrive_byte_for_byte() {
+    let Some(home) = Home::new() else { return };
+    let hostile = [
+        "",
+        " ",
+        "a b",
+        "\t",
+        "\n",
+        "$HOME ${HOME} $$",
+        "%n %%",
+        "\\",
+        "\"'`",
+        ";",
+        "中文 😀",
+        "\u{1}\u{7f}",
+        "-x",
+    ];
+    let words: Vec<_> = hostile
+        .iter()
+        .map(|word| serde_json::to_string(word).unwrap().replace('\u{7f}', "\\u007f"))
+        .collect();
+    let words = words.join(", ");
+    fs::write(home.path("file.env"), "FROM_FILE=\"two words\"\n").unwrap();
+    let script = "import os, sys, time; open('argv', 'wb').write(b'\\\\0'.join(map(os.fsencode, sys.argv[1:]))); \
+                  open('env', 'wb').write(b'\\\\0'.join(k + b'=' + v for k, v in os.environb.items())); time.sleep(99)";
+    home.manifest(&format!(
+        "command = [\"python3\", \"-c\", \"{script}\", {words}]\n\
+         environment_files = [\"file.env\"]\npath = [\"bin dir\"]\n\
+         [service.environment]\nONE = \"$HOME % \\\" 中文\"\nTWO = \"\"\n[readiness]\nsettle = \"500ms\""
+    ));
+    home.run(&["install", "--timeout", "10s"], 0);
+    let arguments = fs::read_to_string(home.path("argv")).unwrap();
+    assert_eq!(arguments.split('\u{0}').collect::<Vec<_>>(), hostile);
+    let environment = fs::read_to_string(home.path("env")).unwrap();
+    for expected in ["ONE=$HOME % \" 中文", "TWO=", "FROM_FILE=two words"] {
+        assert!(
+            environment.split('\u{0}').any(|entry| entry == expected),
+            "{expected} in {environment:?}"
+        );
+    }
+    let path = environment
+        .split('\u{0}')
+        .find(|entry| entry.starts_with("PATH="))
+        .unwrap();
+    assert!(path.contains("/bin dir:/usr/local/sbin"), "{path}");
+    assert!(!environment.contains("CARGO"), "ours is not inherited");
+}
+
+#[test]
+fn the_whole_tree_ends_with_it_and_a_killed_supervisor_blocks_nothing() {
+    let Some(home) = Home::new() else { return };
+    // A child that forks twice and leaves the session, and does not listen to SIGTERM.
+    let script = "(setsid sh -c 'trap \\\"\\\" TERM; echo $$ >escaped; while :; do sleep 1; done' &) ; exec sleep 99";
+    home.manifest(&format!(
+        "command = [\"sh\", \"-c\", \"{script}\"]\nstop_timeout = \"500ms\"\n[readiness]\nsettle = \"300ms\""
+    ));
+    let escaped = || {
+        fs::read_to_string(home.path("escaped"))
+            .unwrap()
+            .trim()
+            .parse::<u32>()
+            .unwrap()
+    };
+    home.run(&["install"], 0);
+    let (app, child) = (home.pid().unwrap(), escaped());
+    assert!(is_there(child));
+    home.run(&["stop"], 0);
+    assert!(!is_there(app) && !is_there(child), "nothing of the tree is left");
+
+    home.run(&["start"], 0);
+    let (app, child) = (home.pid().unwrap(), escaped());
+    kill(home.supervisor(), "-KILL");
+    soon("the app dies with its supervisor", || !is_there(app));
+    let said = home.run(&["status"], 3);
+    assert!(said.contains("its supervisor was killed"), "{said}");
+    home.run(&["start"], 0);
+    assert!(!is_there(child), "what it left behind is ended before the next start");
+    assert_ne!(home.pid().unwrap(), app);
+    home.run(&["uninstall"], 0);
+    assert_eq!(home.left(), [home.path("run/none")][..0]);
+}
+
+#[test]
+fn a_budget_that_is_used_up_ends_it_and_a_thousand_restarts_leak_nothing() {
+    let Some(home) = Home::new() else { return };
+    home.manifest("command = [\"false\"]\n[restart]\ndelay = \"10ms\"\nmax_delay = \"10ms\"\nmax_attempts = 3");
+    home.run(&["install", "--no-wait"], 0);
+    soon("it has failed", || {
+        home.command(&["status"])
+            .output()
+            .unwrap()
+            .stdout
+            .starts_with(b"app: failed")
+    });
+    let said = home.run(&["status"], 3);
+    assert!(
+        said.contains("restarted too often") && said.contains("exit status 1"),
+        "{said}"
+    );
+    assert_eq!(home.run(&["logs", "-n", "50"], 0).matches("restart ").count(), 3);
+    home.run(&["uninstall"], 0);
+
+    home.manifest("command = [\"false\"]\n[restart]\ndelay = \"1ms\"\nmax_delay = \"1ms\"\nmax_attempts = 0");
+    home.run(&["install", "--no-wait"], 0);
+    let restarts = || {
+        let text = fs::read_to_string(home.path("run/autoglm-boot/app.json")).unwrap_or_default();
+        serde_json::from_str::<serde_json::Value>(&text).map_or(0, |live| live["restarts"].as_u64().unwrap_or(0))
+    };
+    let supervisor = || {
+        let processes = fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let mark = home.path("run").display().to_string();
+        let is_it = |pid: &u32| {
+            let environment = fs::read_to_string(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            command.contains("serve\u{0}app") && environment.contains(&mark)
+        };
+        processes.collect::<Vec<u32>>().into_iter().find(is_it).unwrap()
+    };
+    let measure = || {
+        let pid = supervisor();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kib: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+        (kib, fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count())
+    };
+    soon("it restarts", || restarts() > 50);
+    let (memory, files) = measure();
+    soon("it restarts a thousand times", || restarts() > 1050);
+    let (memory_after, files_after) = measure();
+    assert!(memory_after < memory + 512, "{memory} KiB, then {memory_after}");
+    assert!(files_after <= files + 3, "{files} descriptors, then {files_after}"); // one is starting just now
+}
+
+#[test]
+fn in_the_foreground_it_passes_output_through_and_ends_with_a_signal() {
+    let Some(home) = Home::new() else { return };
+    home.manifest("command = [\"sh\", \"-c\", \"echo hello $GIVEN; exec sleep 99\"]");
+    let child = home
+        .command(&["run", "--manifest", "app.toml"])
+        .env("GIVEN", "inherited")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    soon("it runs", || home.pid().is_some());
+    home.run(&["run", "-m", "app.toml"], 9);
+    sleep(Duration::from_millis(200));
+    let app = home.pid().unwrap();
+    kill(child.id(), "-TERM");
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(0));
+    assert!(
+        String::from_utf8_lossy(&out.stdout).contains("hello inherited"),
+        "{out:?}"
+    );
+    assert!(!is_there(app));
+
+    home.manifest("command = [\"sh\", \"-c\", \"exit 4\"]\n[restart]\npolicy = \"never\"");
+    home.run(&["run", "-m", "app.toml"], 1);
+}
+
+#[test]
+fn an_app_that_says_itself_when_it_is_ready_is_waited_for() {
+    let Some(home) = Home::new() else { return };
+    let script = "import os, socket, time; time.sleep(0.5); s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); \
+                  s.sendto(b'READY=1', os.environ['NOTIFY_SOCKET']); time.sleep(99)";
+    home.manifest(&format!(
+        "command = [\"python3\", \"-c\", \"{script}\"]\ntype = \"notify\"\n[readiness]\nsettle = \"10ms\""
+    ));
+    let start = Instant::now();
+    home.run(&["install"], 0);
+    assert!(start.elapsed() >= Duration::from_millis(500));
+    home.run(&["status"], 0);
+    home.manifest("command = [\"sleep\", \"99\"]\ntype = \"notify\"\nstart_timeout = \"1s\"");
+    home.run(&["install"], 1);
+    home.run(&["uninstall"], 0);
+    home.manifest("command = [\"touch\", \"done\"]\ntype = \"oneshot\"");
+    home.run(&["install"], 0);
+    assert!(home.path("done").exists());
+    assert!(home.run(&["status"], 0).starts_with("app: ready"));
+}
