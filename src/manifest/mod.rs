@@ -21,7 +21,7 @@ use node::Node;
 pub use problem::{Kind, Problem, Problems};
 
 /// A larger file is no manifest.
-const LARGEST: usize = 1024 * 1024;
+pub(crate) const LARGEST: usize = 1024 * 1024;
 /// The version of the format this program knows.
 const SCHEMA: i64 = 1;
 

@@ -10,7 +10,16 @@ use crate::{render::is_noncharacter, values};
 pub(super) type Wrong = (String, Option<String>);
 
 pub(super) fn expected(what: &str, node: &Node) -> Wrong {
-    (format!("this must be {what}, and is {}", node.kind()), None)
+    let help = match &node.value {
+        Value::Integer(_) | Value::Bool(_) | Value::Float(_) | Value::Other(_) if what == "a string" => {
+            Some("put it into quotes")
+        }
+        Value::String(_) if what.starts_with("a list") => Some("put it into brackets: [\"…\"]"),
+        Value::String(text) if what == "an integer" && text.parse::<i64>().is_ok() => Some("take the quotes away"),
+        _ => None,
+    };
+    let message = format!("this must be {what}, and is {}", node.kind());
+    (message, help.map(Into::into))
 }
 
 fn string(node: &Node) -> Result<&str, Wrong> {
@@ -119,8 +128,11 @@ pub(super) fn one_of(node: &Node, words: &[&str]) -> Result<String, Wrong> {
     Err((format!("{text:?} is not known here"), Some(help)))
 }
 
-fn quantity<T>(node: &Node, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, Wrong> {
-    parse(string(node)?).map_err(|message| (message, None))
+fn quantity<T>(node: &Node, sample: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, Wrong> {
+    match &node.value {
+        Value::String(text) => parse(text).map_err(|message| (message, None)),
+        _ => Err((expected("a string", node).0, Some(format!("like {sample:?}")))),
+    }
 }
 
 pub(super) fn duration(node: &Node) -> Result<std::time::Duration, Wrong> {
@@ -129,7 +141,7 @@ pub(super) fn duration(node: &Node) -> Result<std::time::Duration, Wrong> {
             let help = format!("write \"{number}s\"");
             Err(("a length of time needs its unit".into(), Some(help)))
         }
-        _ => quantity(node, values::duration),
+        _ => quantity(node, "1m30s", values::duration),
     }
 }
 
@@ -144,7 +156,7 @@ pub(super) fn positive_duration(node: &Node) -> Result<std::time::Duration, Wron
 pub(super) fn size(node: &Node) -> Result<u64, Wrong> {
     let bytes = match &node.value {
         Value::Integer(bytes) => u64::try_from(*bytes).map_err(|_| ("a size cannot be negative".into(), None))?,
-        _ => quantity(node, values::size)?,
+        _ => quantity(node, "512Mi", values::size)?,
     };
     if bytes == 0 {
         return Err(("this must be more than zero".into(), None));
@@ -156,7 +168,7 @@ pub(super) fn cpu(node: &Node) -> Result<u64, Wrong> {
     match &node.value {
         Value::Integer(cores) => values::cpu(&cores.to_string()).map_err(|message| (message, None)),
         Value::Float(cores) => values::cpu(cores).map_err(|message| (message, None)),
-        _ => quantity(node, values::cpu),
+        _ => quantity(node, "1.5", values::cpu),
     }
 }
 

@@ -24,7 +24,12 @@ pub(super) fn with_errors(source: &str, errors: &[toml::de::Error], others: Vec<
     };
     let syntax = errors.iter().map(|error| {
         let message = format!("this is not TOML: {}", error.message().trim_end());
-        Problem::manifest(message, &place(error))
+        let problem = Problem::manifest(message, &place(error));
+        if error.message().contains("duplicate") {
+            problem.help("keep one of the two")
+        } else {
+            problem
+        }
     });
     syntax.chain(others.into_iter().filter(is_sure)).collect()
 }
