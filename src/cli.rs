@@ -9,24 +9,34 @@ use crate::service::Scope;
 
 /// Makes an app start by itself and stay up: one app.toml, one command.
 #[derive(Debug, Parser)]
-#[command(name = "autoglm-boot", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "autoglm-boot", version, max_term_width = 100)]
 #[command(after_help = "Examples:
   autoglm-boot check                         look for mistakes in ./app.toml
   autoglm-boot install --dry-run             show what would be done
-  sudo autoglm-boot install                  install, start, wait until it is ready
+  sudo autoglm-boot install                  for the machine: install, start, wait until it is ready
+  autoglm-boot install                       the same for this user only
   autoglm-boot status                        how it is
   sudo autoglm-boot uninstall hello          stop it and remove every trace
 
 Exit codes:
-  0 well · 1 failed and undone · 2 usage or manifest · 3 not running · 4 not installed · 5 needs privilege
-  6 changes pending (--check) · 7 not ready or unhealthy · 8 failed, and the undo is incomplete
-  9 another run holds the lock · 130/143 interrupted and undone")]
+    0  well
+    1  failed, and undone
+    2  the command line or the manifest is wrong
+    3  status: not running
+    4  not installed
+    5  needs a privilege
+    6  install --check: changes are pending
+    7  not ready, or unhealthy
+    8  failed, and the undo is incomplete
+    9  another run is at work
+  130  interrupted, and undone
+  143  terminated, and undone")]
 pub struct Cli {
-    /// Say only what went wrong
-    #[arg(short, long, global = true)]
+    /// Only errors, and what was asked for
+    #[arg(short, long, global = true, display_order = 100)]
     pub quiet: bool,
-    /// Say every command that is run (-v)
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    /// Log each step as it begins, on standard error
+    #[arg(short, long, global = true, conflicts_with = "quiet", display_order = 101)]
     pub verbose: bool,
     /// What to do
     #[command(subcommand)]
@@ -36,16 +46,16 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Install an app: render, write, enable, start, wait until it is ready; all of it or nothing
+    /// Install or update an app, start it, wait until it is ready: all of it or nothing
     Install(Install),
     /// Tell how installed apps are; exits 0 if all are well
     Status(Status),
-    /// List the installed apps
+    /// List the installed apps, a line each
     List(List),
     /// Start an installed app and wait until it is ready
     Start(Control),
-    /// Stop an installed app; it starts again at boot
-    Stop(Control),
+    /// Stop an installed app; at boot it starts again
+    Stop(Stop),
     /// Restart an installed app and wait until it is ready
     Restart(Control),
     /// Show an app's output
@@ -54,7 +64,7 @@ pub enum Verb {
     Uninstall(Uninstall),
     /// Show every mistake in a manifest; writes nothing
     Check(Check),
-    /// Print what an install would write, or write it into a folder
+    /// Print the unit that an install would write, or write it into a folder
     Render(Render),
     /// Keep an app in the foreground, without any service manager: as a container's command
     Run(Run),
@@ -66,13 +76,17 @@ pub enum Verb {
 /// The machine's service manager, or one's own.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct ScopeArgs {
-    /// For the whole machine (the default for root)
+    /// For the whole machine (the default for root, where the manifest names no linux.scope)
     #[arg(long)]
     pub system: bool,
-    /// For this user only, also without a login (the default for anybody but root)
+    /// For this user only, also without a login (the default for anybody else)
     #[arg(long, conflicts_with = "system")]
     pub user: bool,
 }
+
+/// The two flags to a verb that looks for an installed app.
+const OF_MACHINE: &str = "Only among the apps of the machine; without --system and --user among all";
+const OF_USER: &str = "Only among the apps of this user";
 
 impl ScopeArgs {
     /// The scope that was asked for.
@@ -88,9 +102,10 @@ impl ScopeArgs {
 /// `install`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  sudo autoglm-boot install --manifest /opt/app/app.toml
-  autoglm-boot install --user
-  autoglm-boot install --check || echo 'would change something'")]
+  autoglm-boot install --dry-run        show each step, and the unit
+  sudo autoglm-boot install -m /opt/app/app.toml
+  autoglm-boot install --user           for this user only, whoever it is
+  autoglm-boot install --restart        after the app's code changed")]
 #[expect(clippy::struct_excessive_bools, reason = "they are the command line's flags")]
 pub struct Install {
     /// The manifest
@@ -102,25 +117,26 @@ pub struct Install {
     /// Show what would be done; change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Exit 6 if an install would change something; change nothing
+    /// Exit 6 if an install would change anything, else 0; change nothing
     #[arg(long)]
     pub check: bool,
-    /// Write and enable, but do not start
-    #[arg(long)]
+    /// Write and enable, but do not start or restart it
+    #[arg(long, conflicts_with_all = ["restart", "timeout"])]
     pub no_start: bool,
-    /// Do not wait until it is ready
-    #[arg(long)]
+    /// Start it, but do not wait until it is ready: a failure after the start is not seen, nor undone
+    #[arg(long, conflicts_with = "timeout")]
     pub no_wait: bool,
     /// Restart it even if nothing changed (after its code changed)
     #[arg(long)]
     pub restart: bool,
-    /// Overwrite what was changed by hand; enable what was disabled by hand
+    /// Overwrite what was changed by hand, enable what was disabled by hand, and start it even if something answers at
+    /// its address already
     #[arg(long)]
     pub force: bool,
     /// Take over a unit of that name that is not ours; uninstall puts it back
     #[arg(long)]
     pub adopt: bool,
-    /// Wait so long until it is ready, instead of service.start_timeout
+    /// Wait so long until it is ready (like 30s, 5m), instead of service.start_timeout
     #[arg(long, value_name = "TIME", value_parser = crate::values::duration)]
     pub timeout: Option<Duration>,
     /// Answer with one JSON object
@@ -130,6 +146,13 @@ pub struct Install {
 
 /// `status`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  autoglm-boot status                 the app of ./app.toml, else all
+  autoglm-boot status hello --json    for programs
+
+It exits 0 if all are running or ready, 7 if one is not ready or unhealthy, 3 if one
+does not run, 4 if one is not installed; of several, with the worst.")]
+#[command(mut_arg("system", |arg| arg.help(OF_MACHINE)), mut_arg("user", |arg| arg.help(OF_USER)))]
 pub struct Status {
     /// The apps; without: that of ./app.toml, else all
     #[arg(value_name = "NAME")]
@@ -144,6 +167,7 @@ pub struct Status {
 
 /// `list`
 #[derive(Debug, Args)]
+#[command(mut_arg("system", |arg| arg.help(OF_MACHINE)), mut_arg("user", |arg| arg.help(OF_USER)))]
 pub struct List {
     #[command(flatten)]
     /// Whose service manager
@@ -153,8 +177,9 @@ pub struct List {
     pub json: bool,
 }
 
-/// `start`, `stop`, `restart`
+/// `start`, `restart`
 #[derive(Debug, Args)]
+#[command(mut_arg("system", |arg| arg.help(OF_MACHINE)), mut_arg("user", |arg| arg.help(OF_USER)))]
 pub struct Control {
     /// The app; may be left out where ./app.toml or a single installed app makes it clear
     pub name: Option<String>,
@@ -162,9 +187,9 @@ pub struct Control {
     /// Whose service manager
     pub scope: ScopeArgs,
     /// Do not wait until it is ready
-    #[arg(long)]
+    #[arg(long, conflicts_with = "timeout")]
     pub no_wait: bool,
-    /// Wait so long until it is ready, instead of service.start_timeout
+    /// Wait so long until it is ready (like 30s, 5m), instead of service.start_timeout
     #[arg(long, value_name = "TIME", value_parser = crate::values::duration)]
     pub timeout: Option<Duration>,
     /// Answer with one JSON object
@@ -172,31 +197,64 @@ pub struct Control {
     pub json: bool,
 }
 
+/// `stop`
+#[derive(Debug, Args)]
+#[command(mut_arg("system", |arg| arg.help(OF_MACHINE)), mut_arg("user", |arg| arg.help(OF_USER)))]
+pub struct Stop {
+    /// The app; may be left out where ./app.toml or a single installed app makes it clear
+    pub name: Option<String>,
+    #[command(flatten)]
+    /// Whose service manager
+    pub scope: ScopeArgs,
+    /// Answer with one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl From<Stop> for Control {
+    fn from(Stop { name, scope, json }: Stop) -> Self {
+        Self {
+            name,
+            scope,
+            no_wait: false,
+            timeout: None,
+            json,
+        }
+    }
+}
+
 /// `logs`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  autoglm-boot logs hello -f
-  autoglm-boot logs hello -n 20
-  autoglm-boot logs hello --since -10m")]
+  autoglm-boot logs hello -f              as it comes
+  autoglm-boot logs hello -n 20           the last 20 lines
+  autoglm-boot logs hello --since -10m    of the last ten minutes")]
+#[command(mut_arg("system", |arg| arg.help(OF_MACHINE)), mut_arg("user", |arg| arg.help(OF_USER)))]
 pub struct Logs {
     /// The app; may be left out where ./app.toml or a single installed app makes it clear
     pub name: Option<String>,
     #[command(flatten)]
     /// Whose service manager
     pub scope: ScopeArgs,
-    /// Go on as it comes
+    /// Go on showing it as it comes
     #[arg(short, long)]
     pub follow: bool,
-    /// The last so many lines; without --since: 100
+    /// The last so many lines; 100 where there is no --since
     #[arg(short = 'n', long, value_name = "N")]
     pub lines: Option<u32>,
-    /// From this time on, as journalctl(1) takes it
+    /// From this time on, as journalctl(1) takes it: -10m, today, "2026-11-23 12:00"
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub since: Option<String>,
 }
 
 /// `uninstall`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  autoglm-boot uninstall hello --dry-run
+  sudo autoglm-boot uninstall --manifest /opt/app/app.toml
+
+Drop-ins (NAME.service.d), environment files and the app's own folder stay as they are.")]
+#[command(mut_arg("system", |arg| arg.help(OF_MACHINE)), mut_arg("user", |arg| arg.help(OF_USER)))]
 pub struct Uninstall {
     /// The app; may be left out where ./app.toml or a single installed app makes it clear
     pub name: Option<String>,
@@ -206,7 +264,7 @@ pub struct Uninstall {
     #[command(flatten)]
     /// Whose service manager
     pub scope: ScopeArgs,
-    /// Even if other services need it
+    /// Uninstall it even if other services need it
     #[arg(long)]
     pub force: bool,
     /// Show what would be done; change nothing
@@ -219,6 +277,10 @@ pub struct Uninstall {
 
 /// `check`
 #[derive(Debug, Args)]
+#[command(
+    after_help = "It exits 0 if all is right, 2 if the manifest is wrong, and 1 if only this machine
+lacks what it names: a program, a folder, an account."
+)]
 pub struct Check {
     /// The manifest
     #[arg(short, long, default_value = "app.toml", value_name = "FILE")]
@@ -233,17 +295,20 @@ pub struct Check {
 
 /// `render`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  autoglm-boot render --manifest /opt/app/app.toml
+  autoglm-boot render --user --output units       writes units/NAME.service")]
 pub struct Render {
     /// The manifest
     #[arg(short, long, default_value = "app.toml", value_name = "FILE")]
     pub manifest: PathBuf,
-    /// For which target
+    /// For which service manager
     #[arg(long, default_value = "systemd", value_parser = ["systemd"])]
     pub target: String,
     #[command(flatten)]
     /// Whose service manager
     pub scope: ScopeArgs,
-    /// Write into this folder instead of printing
+    /// Write it into this folder, created where missing, instead of printing it
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
 }

@@ -46,16 +46,10 @@ use clap::Parser as _;
 
 /// The whole program: the arguments, and the machine to look at and to touch.
 pub fn main(args: impl IntoIterator<Item = OsString>, system: &dyn system::System) -> exit::Exit {
-    let cli = match cli::Cli::try_parse_from(args) {
+    let args: Vec<_> = args.into_iter().collect();
+    let cli = match cli::Cli::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print(); // a reader that went away is no error of ours
-            return if error.use_stderr() {
-                exit::Exit::Usage
-            } else {
-                exit::Exit::Ok
-            };
-        }
+        Err(error) => return commands::not_understood(&error, &args),
     };
     if cli.verbose {
         tracing_subscriber::fmt()
@@ -65,5 +59,5 @@ pub fn main(args: impl IntoIterator<Item = OsString>, system: &dyn system::Syste
             .with_target(false)
             .init();
     }
-    commands::run(cli, system)
+    commands::run(cli, args, system)
 }

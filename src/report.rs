@@ -177,7 +177,8 @@ impl Report {
             answer[key] = value;
         }
         if let Some(failure) = failure {
-            answer["error"] = json!({ "message": failure.message, "repair": failure.repair });
+            let message = anstream::adapter::strip_str(&failure.message).to_string(); // colours are for people
+            answer["error"] = json!({ "message": message, "repair": failure.repair });
         }
         let text = serde_json::to_string_pretty(&answer).unwrap_or_default();
         self.say(&text);

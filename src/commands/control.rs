@@ -25,7 +25,7 @@ pub(super) fn run(context: &mut Context, verb: Control, args: &cli::Control) -> 
     if backend.store().receipt(&name, context.system)?.is_none() {
         return Err(not_installed(&name));
     }
-    need_privilege(context, backend.scope(), &format!("{word} {name}"))?;
+    need_privilege(context, backend.scope())?;
     let session = Session::open(context.system, backend.as_ref(), &mut context.report)?;
     let store = session.store();
     let receipt = store

@@ -20,13 +20,19 @@ use crate::{
 pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
     let checked = checked(context, &args.manifest, args.scope)?;
     let service = checked.service;
+    let is_shown = args.dry_run || args.check;
+    if !is_shown {
+        need_privilege(context, service.scope).map_err(|failure| {
+            let repair = format!("{}\n        or install it for this user only: --user", failure.repair);
+            failure.repair(repair)
+        })?;
+    }
     let backend = backend::choose(&context.host, service.scope)?;
     let backend = backend.as_ref();
     let options = options(context, args, &service);
-    if args.dry_run || args.check {
+    if is_shown {
         return show(context, args, backend, &service, &options);
     }
-    need_privilege(context, service.scope, &command(args))?;
     let title = format!(
         "{}: install ({} scope, {}){}",
         service.name,
@@ -239,10 +245,4 @@ fn identity(service: &Service) -> String {
         RunAs::Dynamic => format!(", runs as a throw-away user{oneshot}"),
         RunAs::Invoker => oneshot.into(),
     }
-}
-
-/// The command as it was given, for the one that needs sudo.
-fn command(args: &cli::Install) -> String {
-    let manifest = std::path::absolute(&args.manifest).unwrap_or_else(|_| args.manifest.clone());
-    format!("install --manifest {}", shell_words::quote(&manifest.to_string_lossy()))
 }

@@ -1,6 +1,9 @@
 //! The verbs, one a file. This one is the match, and what several verbs need.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Value, json};
 
@@ -13,7 +16,7 @@ use crate::{
     manifest,
     report::{Report, Voice},
     service::Scope,
-    system::{Probe, System},
+    system::{EntryKind, Probe, System},
 };
 
 mod check_manifest;
@@ -34,13 +37,15 @@ pub struct Context<'a> {
     pub host: Host,
     /// Where to tell.
     pub report: Report,
+    /// The command line as it was given.
+    pub args: Vec<OsString>,
 }
 
 /// How a verb ended, with its answer for programs.
 pub type Outcome = Result<(Exit, Value), Failure>;
 
 /// Runs the verb and tells how it ended.
-pub fn run(cli: Cli, system: &dyn System) -> Exit {
+pub fn run(cli: Cli, args: Vec<OsString>, system: &dyn System) -> Exit {
     let voice = match (wants_json(&cli.verb), cli.quiet) {
         (true, _) => Voice::Json,
         (false, true) => Voice::Quiet,
@@ -50,13 +55,14 @@ pub fn run(cli: Cli, system: &dyn System) -> Exit {
         system,
         host: host::detect(system),
         report: Report::new(voice),
+        args,
     };
     let outcome = match cli.verb {
         Verb::Install(args) => install::run(&mut context, &args),
         Verb::Status(args) => status::run(&mut context, &args),
         Verb::List(args) => list::run(&mut context, &args),
         Verb::Start(args) => control::run(&mut context, backend::Control::Start, &args),
-        Verb::Stop(args) => control::run(&mut context, backend::Control::Stop, &args),
+        Verb::Stop(args) => control::run(&mut context, backend::Control::Stop, &args.into()),
         Verb::Restart(args) => control::run(&mut context, backend::Control::Restart, &args),
         Verb::Logs(args) => logs::run(&mut context, &args),
         Verb::Uninstall(args) => uninstall::run(&mut context, &args),
@@ -78,12 +84,30 @@ pub fn run(cli: Cli, system: &dyn System) -> Exit {
     }
 }
 
+/// A command line that is none, or that asks for help: tells what clap says of it.
+pub fn not_understood(error: &clap::Error, args: &[OsString]) -> Exit {
+    if !error.use_stderr() {
+        let _ = error.print(); // a reader that went away is no error of ours
+        return Exit::Ok;
+    }
+    let words = args.iter().take_while(|arg| *arg != "--");
+    if words.clone().any(|arg| arg == "--json") {
+        let message = error.to_string();
+        let failure = Failure::new(Exit::Usage, message.trim_start_matches("error: ").trim_end());
+        Report::new(Voice::Json).finish(json!({}), Exit::Usage as u8, Some(&failure));
+    } else {
+        let _ = error.print(); // as above
+    }
+    Exit::Usage
+}
+
 fn wants_json(verb: &Verb) -> bool {
     match verb {
         Verb::Install(args) => args.json,
         Verb::Status(args) => args.json,
         Verb::List(args) => args.json,
-        Verb::Start(args) | Verb::Stop(args) | Verb::Restart(args) => args.json,
+        Verb::Start(args) | Verb::Restart(args) => args.json,
+        Verb::Stop(args) => args.json,
         Verb::Uninstall(args) => args.json,
         Verb::Check(args) => args.json,
         Verb::Logs(_) | Verb::Render(_) | Verb::Run(_) | Verb::Supervisor(_) => false,
@@ -92,13 +116,21 @@ fn wants_json(verb: &Verb) -> bool {
 
 /// The manifest as written: read, and right in itself.
 fn read_manifest(look: &dyn Probe, path: &Path) -> Result<manifest::Manifest, Failure> {
-    let bytes = look.read(path).map_err(|error| {
-        Failure::new(
-            Exit::Usage,
-            format!("cannot read the manifest {}: {error}", path.display()),
-        )
-        .repair("name it with --manifest FILE")
-    })?;
+    let unreadable = |why: &dyn std::fmt::Display| {
+        let message = format!("cannot read the manifest {}: {why}", path.display());
+        Failure::new(Exit::Usage, message).repair("name it with --manifest FILE")
+    };
+    // A device or a pipe may never end, and a file may be larger than the memory.
+    match look.target(path).map_err(|error| unreadable(&error))? {
+        Some(entry) if entry.kind == EntryKind::Folder => return Err(unreadable(&"it is a folder")),
+        Some(entry) if entry.kind != EntryKind::File => return Err(unreadable(&"it is no file")),
+        Some(entry) if entry.len > manifest::LARGEST as u64 => {
+            let message = format!("{} bytes are no manifest; the largest is 1 MiB", entry.len);
+            return Err(unreadable(&message));
+        }
+        _ => {}
+    }
+    let bytes = look.read(path).map_err(|error| unreadable(&error))?;
     let path = absolute(path)?;
     manifest::read(&path, &bytes).map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))
 }
@@ -125,17 +157,42 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// Touching the machine's own units is root's; says which command does it.
-fn need_privilege(context: &Context, scope: Scope, command: &str) -> Result<(), Failure> {
+fn need_privilege(context: &Context, scope: Scope) -> Result<(), Failure> {
     if scope == Scope::User || context.system.euid() == 0 {
         return Ok(());
     }
+    let mut words = context.args.iter().map(|word| word.to_string_lossy());
+    let program = for_sudo(context, &words.next().unwrap_or_default());
+    let command = shell_words::join(std::iter::once(program.into()).chain(words));
     Err(Failure::new(
         Exit::Privilege,
         "this changes the machine's services, which only root may do.\nNothing was changed.",
     )
-    .repair(format!(
-        "sudo autoglm-boot {command}\n        or, for this user only: autoglm-boot {command} --user"
-    )))
+    .repair(format!("sudo {command}")))
+}
+
+/// This program as sudo(8) finds it: it searches folders of its own, not those of PATH (`secure_path`, sudoers(5)).
+fn for_sudo(context: &Context, program: &str) -> String {
+    const SECURE: [&str; 6] = [
+        "/usr/local/sbin",
+        "/usr/local/bin",
+        "/usr/sbin",
+        "/usr/bin",
+        "/sbin",
+        "/bin",
+    ];
+    let own = context.system.env("PATH").unwrap_or_default();
+    let own: Vec<_> = std::env::split_paths(&own).collect();
+    if program.contains('/')
+        || context
+            .system
+            .find_program(program, &SECURE.map(PathBuf::from))
+            .is_some()
+    {
+        return program.into();
+    }
+    let found = context.system.find_program(program, &own);
+    found.map_or_else(|| program.into(), |path| path.to_string_lossy().into_owned())
 }
 
 /// The scopes to look in when none was chosen: one's own first.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Context, Outcome, checked};
+use super::{Context, Outcome, absolute, checked};
 use crate::{
     backend::{Backend, systemd::Systemd},
     cli,
@@ -22,7 +22,7 @@ pub(super) fn run(context: &mut Context, args: &cli::Render) -> Outcome {
     };
     let path = folder.join(&rendered.file);
     let failed = |error| Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display()));
-    for missing in crate::session::missing_folders(context.system, folder) {
+    for missing in crate::session::missing_folders(context.system, &absolute(folder)?) {
         context.system.make_folder(&missing, 0o755).map_err(failed)?;
     }
     context

@@ -26,6 +26,9 @@ pub(super) fn run(context: &mut Context, args: &cli::Uninstall) -> Outcome {
             .receipt(&name, context.system)?
             .ok_or_else(|| not_installed(&name))?;
         let state = backend.state(context.system, &name)?;
+        if !args.force {
+            refuse_needed(&receipt, &state)?;
+        }
         let plan = backend.uninstall(&receipt, &state);
         context
             .report
@@ -45,7 +48,7 @@ pub(super) fn run(context: &mut Context, args: &cli::Uninstall) -> Outcome {
     if store.receipt(&name, context.system)?.is_none() && !is_interrupted {
         return Err(not_installed(&name));
     }
-    need_privilege(context, backend.scope(), &format!("uninstall {name}"))?;
+    need_privilege(context, backend.scope())?;
     let session = Session::open(context.system, backend.as_ref(), &mut context.report)?;
     let folders = store.record(context.system).unwrap_or_default().folders;
     let outcome = uninstall(context, &session, &name, args.force);
