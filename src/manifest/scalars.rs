@@ -80,7 +80,8 @@ fn no_nul(text: &str) -> Result<String, Wrong> {
 /// Words of a string, by the rules of a POSIX shell; no shell ever runs.
 pub(super) fn split_words(node: &Node) -> Result<Vec<String>, Wrong> {
     let Value::String(text) = &node.value else {
-        return Err(expected("a list of words, or a string", node));
+        let (message, _) = expected("a list of words, or a string", node);
+        return Err((message, Some("like [\"python3\", \"main.py\"]".into())));
     };
     let words = shell_words::split(&no_nul(text)?);
     with_program(&words.map_err(|error| (format!("this cannot be split into words: {error}"), None))?)
