@@ -190,7 +190,11 @@ fn word(seen: &Seen) -> (Word, String) {
         "failed" => (Word::Failed, end),
         "activating" if live.is_between_restarts() => (
             Word::Restarting,
-            format!("{} restarts so far; it ended with {end}", live.restarts),
+            match live.restarts {
+                0 => end,
+                1 => format!("restarted once so far; last: {end}"),
+                times => format!("restarted {times} times so far; last: {end}"),
+            },
         ),
         "activating" => (Word::Starting, live.sub.clone()),
         "deactivating" => (Word::Stopped, "stopping".into()),

@@ -148,10 +148,12 @@ fn page(status: &Status) -> String {
         let memory = status
             .memory_bytes
             .map_or(String::new(), |bytes| format!(", {} MiB", bytes.div_ceil(1024 * 1024)));
-        line(
-            "process",
-            format!("{pid}{memory}, {} automatic restarts", status.restarts),
-        );
+        let restarts = match status.restarts {
+            0 => "no automatic restart".into(),
+            1 => "1 automatic restart".into(),
+            more => format!("{more} automatic restarts"),
+        };
+        line("process", format!("{pid}{memory}, {restarts}"));
     }
     if let Some(end) = &status.last_exit
         && status.pid.is_none()

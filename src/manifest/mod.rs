@@ -66,7 +66,7 @@ pub struct Manifest {
 
 /// `[app]`
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the keys of the manifest, described in docs/manifest.md")]
+#[expect(missing_docs, reason = "the keys of the manifest, shown in examples/complete.toml")]
 pub struct App {
     pub name: At<String>,
     pub description: Field<String>,
@@ -75,7 +75,7 @@ pub struct App {
 
 /// `[service]`
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the keys of the manifest, described in docs/manifest.md")]
+#[expect(missing_docs, reason = "the keys of the manifest, shown in examples/complete.toml")]
 pub struct ServiceTable {
     pub command: At<Vec<String>>,
     pub working_directory: Field<String>,
@@ -93,7 +93,7 @@ pub struct ServiceTable {
 
 /// `[restart]`
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the keys of the manifest, described in docs/manifest.md")]
+#[expect(missing_docs, reason = "the keys of the manifest, shown in examples/complete.toml")]
 pub struct RestartTable {
     pub policy: Field<String>,
     pub delay: Field<Duration>,
@@ -104,7 +104,7 @@ pub struct RestartTable {
 
 /// `[dependencies]`
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the keys of the manifest, described in docs/manifest.md")]
+#[expect(missing_docs, reason = "the keys of the manifest, shown in examples/complete.toml")]
 pub struct DependenciesTable {
     pub after: Vec<At<String>>,
     pub requires: Vec<At<String>>,
@@ -113,7 +113,7 @@ pub struct DependenciesTable {
 
 /// `[readiness]`
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the keys of the manifest, described in docs/manifest.md")]
+#[expect(missing_docs, reason = "the keys of the manifest, shown in examples/complete.toml")]
 pub struct ReadinessTable {
     pub http: Field<String>,
     pub tcp: Field<String>,
@@ -127,7 +127,7 @@ pub struct ReadinessTable {
 
 /// `[resources]`
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the keys of the manifest, described in docs/manifest.md")]
+#[expect(missing_docs, reason = "the keys of the manifest, shown in examples/complete.toml")]
 pub struct ResourcesTable {
     pub cpu: Field<u64>,
     pub memory: Field<u64>,
@@ -140,7 +140,7 @@ pub struct ResourcesTable {
 
 /// `[logging]`
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the keys of the manifest, described in docs/manifest.md")]
+#[expect(missing_docs, reason = "the keys of the manifest, shown in examples/complete.toml")]
 pub struct LoggingTable {
     pub level: Field<String>,
     pub level_variable: Field<String>,
