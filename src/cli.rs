@@ -79,7 +79,7 @@ pub struct ScopeArgs {
     /// For the whole machine (the default for root, where the manifest names no linux.scope)
     #[arg(long)]
     pub system: bool,
-    /// For this user only, also without a login (the default for anybody else)
+    /// For this user only (the default for anybody else); under systemd also without a login
     #[arg(long, conflicts_with = "system")]
     pub user: bool,
 }
@@ -242,7 +242,7 @@ pub struct Logs {
     /// The last so many lines; 100 where there is no --since
     #[arg(short = 'n', long, value_name = "N")]
     pub lines: Option<u32>,
-    /// From this time on, as journalctl(1) takes it: -10m, today, "2026-11-23 12:00"
+    /// From this time on, as journalctl(1) takes it: -10m, today, "2026-11-23 12:00"; under systemd only
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub since: Option<String>,
 }
@@ -315,11 +315,14 @@ pub struct Render {
 
 /// `run`
 #[derive(Debug, Args)]
+#[command(mut_arg("system", |arg| arg.help("An app of the machine; a manifest as one of the machine")))]
+#[command(mut_arg("user", |arg| arg.help("An app of this user; a manifest as one of this user")))]
 #[command(after_help = "Examples:
-  autoglm-boot run hello                     an installed app
-  autoglm-boot run --manifest app.toml       one that is not installed
+  autoglm-boot run hello                 an installed app
+  autoglm-boot run --manifest app.toml   one that is not installed
 
-It ends with the app: 0 if it was stopped (SIGTERM, Ctrl-C) or has done its work, 1 if it failed for good.")]
+It keeps the app running, as [restart] in the manifest says, and passes its output through. It ends
+with the app: 0 if it was stopped (SIGTERM, Ctrl-C) or has done its work, 1 if it failed for good.")]
 pub struct Run {
     /// The app; may be left out where ./app.toml or a single installed app makes it clear
     pub name: Option<String>,

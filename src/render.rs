@@ -206,7 +206,7 @@ fn raw(service: &Service, section: &str) -> Vec<String> {
 
 fn losses(service: &Service) -> Vec<String> {
     let mut losses = Vec::new();
-    if service.restart.max_delay > service.restart.delay && service.restart.max_attempts != 0 {
+    if service.restart.max_delay > service.restart.delay && service.restart.policy != RestartPolicy::Never {
         losses.push(
             "restart.max_delay: no back-off under this target so far; every restart comes after restart.delay"
                 .to_owned(),

@@ -163,7 +163,7 @@ fn hello_installs_answers_survives_a_kill_and_leaves_nothing() {
     soon("it is started again", || {
         home.pid().is_some_and(|pid| pid != first) && answers()
     });
-    assert!(home.run(&["status"], 0).contains("1 automatic restarts"));
+    assert!(home.run(&["status"], 0).contains("1 automatic restart"));
 
     home.run(&["stop"], 0);
     assert!(!answers());
