@@ -60,7 +60,7 @@ struct Out {
 impl Out {
     #[track_caller]
     fn of(mut command: Command) -> Self {
-        let output = command.timeout(Duration::from_secs(60)).output().unwrap();
+        let output = command.timeout(Duration::from_mins(1)).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).expect("it speaks UTF-8");
         let out = Self {
             code: output.status.code().expect("it ended by itself"),
@@ -496,7 +496,7 @@ fn a_slip_in_any_table_is_shown_in_its_place_with_what_was_meant() {
         match table {
             "app" => source = source.replace("[service]", &format!("{written}\n[service]")),
             "service" => source += written,
-            _ => source += &format!("[{table}]\n{written}\n"),
+            _ => source = format!("{source}[{table}]\n{written}\n"),
         }
         let sandbox = Sandbox::new(&source);
         let key = written.split(' ').next().unwrap();
