@@ -190,10 +190,11 @@ fn list(path: &Path, listing: &mut BTreeMap<PathBuf, String>) {
 
 /// Told loudly, and counted by tests/run.
 fn skipped(why: &str) {
-    eprintln!("SKIPPED: {why}");
+    let line = format!("SKIPPED cli: {why}");
+    eprintln!("{line}");
     if let Some(file) = std::env::var_os("AUTOGLM_BOOT_SKIPPED") {
         let mut file = fs::OpenOptions::new().append(true).open(file).unwrap();
-        writeln!(file, "{why}").unwrap();
+        writeln!(file, "{line}").unwrap();
     }
 }
 

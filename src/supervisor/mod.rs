@@ -39,7 +39,7 @@ pub struct Rooms {
     pub folder: PathBuf,
     /// Held as long as the supervisor lives.
     pub lock: PathBuf,
-    /// How the app is: a [`Live`] as JSON.
+    /// How the app is: a [`crate::backend::Live`] as JSON.
     pub status: PathBuf,
     /// The control socket.
     pub socket: PathBuf,
