@@ -221,13 +221,24 @@ fn losses(service: &Service) -> Vec<String> {
     losses
 }
 
-/// A program and its arguments. `$` stays single in the first word only: systemd does not expand variables there.
+/// A program and its arguments. systemd expands variables in the arguments, and in what the process is told as its own
+/// name, but not in the path that is executed: a program with a `$` needs both (`@`, systemd.service(5), "Command lines").
 fn command_line(argv: &[String]) -> String {
-    argv.iter()
-        .enumerate()
-        .map(|(number, word)| quoted(word, if number == 0 { Dollar::Plain } else { Dollar::Doubled }))
-        .collect::<Vec<_>>()
-        .join(" ")
+    let (program, words) = argv.split_at(argv.len().min(1));
+    let path = program.iter().map(|path| {
+        if path.contains('$') {
+            let path = format!("@{path}");
+            format!(
+                "{} {}",
+                quoted(&path, Dollar::Plain),
+                quoted(&path[1..], Dollar::Doubled)
+            )
+        } else {
+            quoted(path, Dollar::Plain)
+        }
+    });
+    let words = words.iter().map(|word| quoted(word, Dollar::Doubled));
+    path.chain(words).collect::<Vec<_>>().join(" ")
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -321,7 +332,8 @@ mod tests {
         ] {
             assert_eq!(quoted(word, Dollar::Doubled), line);
         }
-        assert_eq!(command_line(&["/a$b".into(), "$b".into()]), "\"/a$b\" \"$$b\"");
+        assert_eq!(command_line(&["/a".into(), "$b".into()]), "\"/a\" \"$$b\"");
+        assert_eq!(command_line(&["/a$b".into(), "c".into()]), "\"@/a$b\" \"/a$$b\" \"c\"");
     }
 
     /// `{% if typo %}` is silently false: every variable the template names must be one it is given.
