@@ -297,10 +297,13 @@ impl Hands<'_> {
         steadfast: bool,
         report: &mut Report,
     ) -> Result<String, Failure> {
-        const LONGEST: Duration = Duration::from_millis(500);
         let (system, backend) = (self.session.system(), self.session.backend());
         let start = system.monotonic();
         let mut pause = Duration::from_millis(20);
+        let longest = match condition {
+            Condition::Ready { readiness, .. } if readiness.probe.is_some() => readiness.interval,
+            _ => Duration::from_millis(500),
+        };
         loop {
             let reason = match backend.check(system, condition)? {
                 Answer::Yes(_) => {
@@ -320,7 +323,7 @@ impl Hands<'_> {
                 system.sleep(pause);
                 self.heed_interrupt()?;
             }
-            pause = (pause * 3 / 2).min(LONGEST);
+            pause = (pause * 3 / 2).min(longest);
         }
     }
 

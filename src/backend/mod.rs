@@ -255,18 +255,13 @@ impl State {
 
 /// The target of this machine in this scope.
 pub fn choose(host: &Host, scope: Scope) -> Result<Box<dyn Backend>, Failure> {
-    let unsupported = |what: &str| {
-        Err(Failure::new(
-            Exit::Failed,
-            format!("{what}: this version installs under systemd only"),
-        )
-        .repair(
-            "boot the machine with systemd, or render the unit for another one: autoglm-boot render --target systemd",
-        ))
-    };
     match host.init {
         Init::Systemd => Ok(Box::new(systemd::Systemd::new(host, scope))),
-        Init::OpenRc => unsupported("this machine runs OpenRC"),
+        Init::OpenRc => Err(Failure::new(
+            Exit::Failed,
+            "this machine runs OpenRC: this version installs under systemd, or where no init system runs",
+        )
+        .repair("keep it in the foreground of a service of your own: autoglm-boot run --manifest app.toml")),
         Init::None => Ok(Box::new(embedded::Embedded::new(host, scope))),
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     journal,
     plan::{Condition, Plan, Step},
     service::{Probe as Question, Scope, Service, StartType},
-    session::Session,
+    session::{self, Session},
 };
 
 /// Installs the app, or shows what that would do.
@@ -103,7 +103,15 @@ fn show(
     }
     let state = backend.state(context.system, &service.name)?;
     tell(context, backend, service, &state, options)?;
-    let plan = backend.install(service, &state, options)?;
+    // What a run makes before it can take its lock, is part of what it does.
+    let created = session::missing_folders(context.system, backend.store().root());
+    let options = Install {
+        created: created.clone(),
+        ..options.clone()
+    };
+    let mut plan = backend.install(service, &state, &options)?;
+    let mkdirs = created.into_iter().map(|path| Step::Mkdir { path, mode: 0o755 });
+    plan.steps.splice(0..0, mkdirs);
     let is_pending = !plan.is_empty();
     if args.dry_run {
         context.report.answer(&format!(

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::Path};
 
 use crate::{
     render::DEFAULT_PATH,
-    service::Service,
+    service::{RunAs, Service},
     system::{Probe, User},
 };
 
@@ -30,7 +30,13 @@ pub fn of(
     if let Some(shell) = shell {
         set("SHELL", shell.into());
     }
-    for name in ["LANG", "XDG_RUNTIME_DIR"] {
+    // The folder for sockets is that of whoever we are.
+    let kept: &[&str] = if service.run_as == RunAs::Invoker {
+        &["LANG", "XDG_RUNTIME_DIR"]
+    } else {
+        &["LANG"]
+    };
+    for name in kept {
         if let Some(value) = look.env(name) {
             set(name, value);
         }

@@ -260,6 +260,9 @@ fn losses(service: &Service) -> Vec<String> {
         }
     }
     let dependencies = &service.dependencies;
+    if !dependencies.requires.is_empty() {
+        losses.push("dependencies.requires: looked at by install only, under the embedded supervisor so far".into());
+    }
     if !(dependencies.after.is_empty() && dependencies.wants.is_empty()) {
         losses
             .push("dependencies.after, dependencies.wants: without effect under the embedded supervisor so far".into());
