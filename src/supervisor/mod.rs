@@ -103,13 +103,25 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
     let outcome = keeper.keep(&news);
     drop(keeper); // and with it the writing end of the output
     let _ = copier.join(); // a copier that panicked has nothing more to write
-    for path in [&rooms.socket, &notify] {
-        let _ = system.remove(path); // a socket that nobody serves does no harm
-    }
-    if outcome == Outcome::Stopped {
-        let _ = system.remove(&rooms.status); // without it, it counts as stopped as well
-    }
+    let _ = system.remove(&notify); // a socket that nobody serves does no harm
+    leave(rooms, outcome, system);
     Ok(outcome)
+}
+
+/// Removes what was only needed while it ran; how it ended stays told. What cannot be removed does no harm.
+fn leave(rooms: &Rooms, outcome: Outcome, system: &dyn System) {
+    let _ = system.remove(&rooms.socket);
+    if outcome != Outcome::Stopped {
+        return;
+    }
+    let _ = system.remove(&rooms.status);
+    let _ = system.remove(&rooms.lock);
+    for folder in [rooms.socket.parent(), Some(rooms.folder.as_path())]
+        .into_iter()
+        .flatten()
+    {
+        let _ = system.remove_folder(folder);
+    }
 }
 
 /// The supervisor's lock; whoever looks whether it is held, holds it for a moment.
