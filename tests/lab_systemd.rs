@@ -315,3 +315,41 @@ fn a_name_that_systemd_remembers_starts_the_new_command_and_a_changed_app_costs_
     let out = lab.run("autoglm-boot install -m /srv/gone.toml").expect(1);
     assert!(out.stderr.contains("is not ours"), "{}", out.stderr);
 }
+
+/// docs/changes.md: what only people or the service manager read does not restart the app, and is in effect nevertheless.
+#[test]
+fn a_change_restarts_the_app_only_if_the_app_would_notice() {
+    let lab = Lab::with_program("change");
+    let install = |extra: &str, delay: &str, text: &str| {
+        let manifest = format!(
+            "[app]\nname = \"app\"\ndescription = \"{text}\"\n[service]\ncommand = [\"sleep\", \"1000\"]\n{extra}\n\
+             [restart]\ndelay = \"{delay}\"\n[readiness]\nsettle = \"50ms\"\n"
+        );
+        lab.write("/srv/app.toml", &manifest, 0o644);
+        lab.run("autoglm-boot install -m /srv/app.toml").expect(0).stdout
+    };
+    let show = |property: &str| {
+        lab.run(&format!("systemctl show -P {property} app"))
+            .stdout
+            .trim()
+            .to_owned()
+    };
+    install("", "5s", "one");
+    let pid = show("MainPID");
+    let said = install("", "5s", "two");
+    assert!(said.contains("updated; it runs on as it did"), "{said}");
+    assert_eq!((show("Description").as_str(), show("MainPID")), ("two", pid.clone()));
+    install("stop_timeout = \"7s\"", "100ms", "two");
+    assert_eq!(show("MainPID"), pid);
+    assert_eq!(
+        (show("TimeoutStopUSec").as_str(), show("RestartUSec").as_str()),
+        ("7s", "100ms")
+    );
+    assert_eq!(show("NeedDaemonReload"), "no");
+    // The new delay is in effect in the life that began before it.
+    lab.run(&format!("kill -KILL {pid}; sleep 1")).expect(0);
+    let restarted = show("MainPID");
+    assert!(restarted != pid && restarted != "0");
+    install("stop_timeout = \"7s\"\nenvironment = { A = \"1\" }", "100ms", "two");
+    assert_ne!(show("MainPID"), restarted, "an environment is only read at a start");
+}

@@ -184,7 +184,8 @@ fn an_update_is_whole_or_nothing() {
     every_fault("update", "install -m /srv/app.toml", |lab| {
         lab.write(
             "/srv/app.toml",
-            &APP.replace("[service]", "description = \"old\"\n[service]"),
+            &APP.replace("[service]", "description = \"old\"\n[service]")
+                .replace("1000", "999"), // which needs a restart
             0o644,
         );
         lab.run("autoglm-boot install -q -m /srv/app.toml").expect(0);

@@ -15,6 +15,7 @@ use crate::{
     system::{Cmd, EntryKind, Output, Probe},
 };
 
+mod change;
 mod journal;
 mod live;
 mod plans;

@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::Systemd;
+use super::{
+    Systemd,
+    change::{self, Change},
+};
 use crate::{
     backend::{AtPath, Backend, Control, Install, Live, Rendered, State},
     diff,
@@ -52,7 +55,8 @@ impl Systemd {
         if writes {
             steps.push(self.reload(&service.name, state));
         }
-        steps.extend(self.start_steps(service, state, options, writes));
+        let is_restarted = options.restart || (writes && Self::needs_restart(&rendered, state));
+        steps.extend(self.start_steps(service, state, options, is_restarted));
         if state.service.as_ref() != Some(service) {
             steps.push(receipt::write(
                 self.store().service_path(&service.name),
@@ -207,9 +211,20 @@ impl Systemd {
         }
     }
 
-    fn start_steps(&self, service: &Service, state: &State, options: &Install, writes: bool) -> Vec<Step> {
+    /// Whether what runs was started with something else than what is written now. What the manager has not yet read of an
+    /// earlier change is not known to be harmless.
+    fn needs_restart(rendered: &Rendered, state: &State) -> bool {
+        match &state.at_path {
+            Some(AtPath::File(bytes, _)) if !state.live.is_stale => {
+                change::between(&String::from_utf8_lossy(bytes), &rendered.text) == Change::Restart
+            }
+            _ => true,
+        }
+    }
+
+    fn start_steps(&self, service: &Service, state: &State, options: &Install, is_restarted: bool) -> Vec<Step> {
         let (unit, live) = (self.unit(&service.name), &state.live);
-        let restarts = live.is_up() && (writes || options.restart);
+        let restarts = live.is_up() && is_restarted;
         let starts = !live.is_up();
         let mut steps = Vec::new();
         if !options.start || !(restarts || starts) {
