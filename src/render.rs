@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::{
     backend::Rendered,
     exit::{Exit, Failure},
-    service::{RestartPolicy, RunAs, Scope, Service, StartType},
+    service::{RateLimit, RestartPolicy, RunAs, Scope, Service, StartType},
 };
 
 const SYSTEMD: &str = include_str!("../templates/systemd.service.tera");
@@ -49,10 +49,15 @@ struct Layout<'a> {
     restart: &'static str,
     restart_delay: String,
     limits: Vec<String>,
-    log_interval: String,
-    log_burst: u32,
+    log_limit: LogLimit,
     service_directives: Vec<String>,
     wanted_by: &'static str,
+}
+
+#[derive(Serialize)]
+struct LogLimit {
+    interval: String,
+    burst: u32,
 }
 
 /// The systemd unit of an app.
@@ -111,8 +116,7 @@ fn unit(service: &Service) -> Layout<'_> {
         },
         restart_delay: seconds(restart.delay),
         limits: limits(service),
-        log_interval: seconds(service.logging.rate_limit.interval),
-        log_burst: service.logging.rate_limit.burst,
+        log_limit: log_limit(service.logging.rate_limit),
         service_directives: raw(service, "Service"),
         wanted_by: match service.scope {
             Scope::System => "multi-user.target",
@@ -194,6 +198,20 @@ fn limits(service: &Service) -> Vec<String> {
 /// One core's request is the default weight, 100; the range is 1 to 10000 (systemd.resource-control(5)).
 fn cpu_weight(millis: u64) -> u64 {
     (millis / 10).clamp(1, 10_000)
+}
+
+/// No limit is one that is never reached: systemd takes 0 for "not set", and then journald's own limit holds.
+fn log_limit(limit: RateLimit) -> LogLimit {
+    if limit.burst == 0 || limit.interval.is_zero() {
+        return LogLimit {
+            interval: "1us".into(),
+            burst: 1_000_000,
+        };
+    }
+    LogLimit {
+        interval: seconds(limit.interval),
+        burst: limit.burst,
+    }
 }
 
 fn raw(service: &Service, section: &str) -> Vec<String> {

@@ -1,5 +1,5 @@
 //! Manifest → Service against a machine in memory: defaults, what is refused, what the machine lacks.
-//! Longer than 300 lines: most of it is tables of cases, and the machine in memory.
+//! Longer than 300 lines: most of it is tables of cases.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -7,10 +7,10 @@
     reason = "tests"
 )]
 
+mod support;
+
 use std::{
-    collections::BTreeMap,
     ffi::OsString,
-    io,
     os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -21,115 +21,8 @@ use autoglm_boot::{
     exit::Exit,
     manifest::{Problems, read},
     service::{self, RestartPolicy, RunAs, Scope},
-    system::{Cmd, Entry, EntryKind, Output, Probe, User},
 };
-
-/// A machine with python3 in /usr/bin, the app in /srv/app owned by alice, and bob's folder owned by root.
-struct Machine {
-    files: BTreeMap<PathBuf, Entry>,
-    euid: u32,
-}
-
-fn machine(euid: u32) -> Machine {
-    let entry = |kind, mode, uid| Entry {
-        kind,
-        mode,
-        uid,
-        gid: uid,
-        len: 0,
-    };
-    let file = |mode| entry(EntryKind::File, mode, 0);
-    let folder = |uid| entry(EntryKind::Folder, 0o755, uid);
-    let files = [
-        ("/", folder(0)),
-        ("/srv/app", folder(1000)),
-        ("/srv/app/run", file(0o755)),
-        ("/srv/app/venv/bin/python3", file(0o755)),
-        ("/srv/app/main.py", file(0o644)),
-        ("/srv/app/a\"b", file(0o755)),
-        ("/srv/app/secrets.env", file(0o600)),
-        ("/srv/root", folder(0)),
-        ("/srv/nobody", folder(4242)),
-        ("/usr/bin/python3", file(0o755)),
-    ];
-    Machine {
-        files: files.into_iter().map(|(path, entry)| (path.into(), entry)).collect(),
-        euid,
-    }
-}
-
-impl Probe for Machine {
-    fn program(&self) -> std::path::PathBuf {
-        "/usr/bin/autoglm-boot".into()
-    }
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        unreachable!("{}", path.display())
-    }
-
-    fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
-        self.target(path)
-    }
-
-    fn target(&self, path: &Path) -> io::Result<Option<Entry>> {
-        Ok(self.files.get(path).cloned())
-    }
-
-    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
-        unreachable!("{}", folder.display())
-    }
-
-    fn query(&self, cmd: &Cmd) -> io::Result<Output> {
-        unreachable!("{cmd}")
-    }
-
-    fn find_program(&self, name: &str, path: &[PathBuf]) -> Option<PathBuf> {
-        let places = path.iter().map(|folder| folder.join(name));
-        places.into_iter().find(|place| self.files.contains_key(place))
-    }
-
-    fn user(&self, name_or_number: &str) -> Option<User> {
-        let (name, uid) = match name_or_number {
-            "root" | "0" => (Some("root"), 0),
-            "alice" | "1000" => (Some("alice"), 1000),
-            "bob" | "1001" => (Some("bob"), 1001),
-            number => (None, number.parse().ok()?),
-        };
-        Some(User {
-            name: name.map(Into::into),
-            uid,
-            gid: uid,
-            home: "/".into(),
-        })
-    }
-
-    fn group(&self, name_or_number: &str) -> Option<String> {
-        self.user(name_or_number)?.name
-    }
-
-    fn env(&self, name: &str) -> Option<OsString> {
-        (name == "PATH").then(|| ".:/usr/local/bin:/usr/bin".into())
-    }
-
-    fn euid(&self) -> u32 {
-        self.euid
-    }
-
-    fn home(&self) -> Option<PathBuf> {
-        None
-    }
-
-    fn ask(&self, probe: &service::Probe, _: Duration, _: Option<u32>) -> Result<(), String> {
-        unreachable!("{probe:?}")
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn is_locked(&self, path: &Path) -> bool {
-        unreachable!("{}", path.display())
-    }
-}
+use support::machine::machine;
 
 /// Checks as root in system scope (0), or as somebody in user scope, unless the manifest says otherwise.
 fn checked_as(euid: u32, scope: Option<Scope>, text: &str) -> Result<Checked, Problems> {

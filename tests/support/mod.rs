@@ -9,5 +9,7 @@
     reason = "tests"
 )]
 
+pub mod cases;
 pub mod faulty;
 pub mod lab;
+pub mod machine;

@@ -1,0 +1,73 @@
+//! Manifest → unit, whole files: each folder of `tests/cases` has an `app.toml` and the `expected.service` that comes of it.
+//! `UPDATE_CASES=1` writes what comes of it instead of comparing: then read the difference before it is committed.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod support;
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use support::cases::cases;
+
+#[test]
+fn every_case_renders_the_unit_that_is_expected() {
+    let is_update = std::env::var_os("UPDATE_CASES").is_some();
+    let mut wrong = String::new();
+    for case in cases() {
+        if is_update {
+            fs::write(case.folder.join("expected.service"), &case.unit.text).unwrap();
+        }
+        let text = match case.file("expected.service") {
+            Some(expected) if expected == case.unit.text => continue,
+            Some(expected) => autoglm_boot::diff::unified(&expected, &case.unit.text),
+            None => "it has no expected.service\n".into(),
+        };
+        writeln!(wrong, "{}:\n{text}", case.name()).unwrap();
+    }
+    assert!(wrong.is_empty(), "{wrong}UPDATE_CASES=1 writes what is rendered");
+}
+
+/// The keys of the complete example, those in comments too; `# by default` and the like are no keys.
+#[test]
+fn every_key_is_written_in_a_case() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let complete = fs::read_to_string(root.join("examples/complete.toml")).unwrap();
+    let key = |line: &str| {
+        let (key, _) = line.trim_start_matches("# ").split_once(" = ")?;
+        let is_key = key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        is_key.then(|| key.to_owned())
+    };
+    let written: Vec<_> = cases()
+        .iter()
+        .flat_map(|case| {
+            case.file("app.toml")
+                .unwrap()
+                .lines()
+                .filter_map(key)
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let keys: Vec<_> = complete.lines().filter_map(key).collect();
+    assert!(keys.len() > 40, "{keys:?}");
+    for key in keys {
+        assert!(written.contains(&key), "no case has {key}");
+    }
+}
+
+#[test]
+fn the_cases_of_open_autoglm_are_the_examples() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for case in cases().iter().filter(|case| case.name().contains("open-autoglm-")) {
+        let (_, example) = case
+            .name()
+            .split_once("open-autoglm-")
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .unwrap();
+        let example = root.join(format!("examples/open-autoglm/{example}.toml"));
+        assert_eq!(
+            case.file("app.toml").unwrap(),
+            fs::read_to_string(example).unwrap(),
+            "{}",
+            case.name()
+        );
+    }
+}

@@ -1,0 +1,225 @@
+//! What a real systemd says to the units of `tests/cases`: it verifies each without a word, and it reads those that replace
+//! a classic unit, written by hand, as it reads that unit.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod support;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    os::unix::fs::chown,
+};
+
+use autoglm_boot::{render::systemd_reset, service::Scope, system::EntryKind};
+use support::{
+    cases::{Case, case, cases},
+    lab::{Lab, Out},
+    machine::{USERS, machine},
+};
+
+/// Services that cases depend on and that no case brings along.
+const OTHERS: [&str; 3] = ["model-server.service", "postgresql.service", "redis.service"];
+
+/// A lab that has what the machine in memory has, the services that cases depend on, and our reset units.
+fn lab_like_the_machine(name: &str) -> Lab {
+    let lab = Lab::up(name, &[]);
+    for (old, new) in [("app", "alice"), ("web", "bob")] {
+        lab.run(&format!("groupmod -n {new} {old} && usermod -l {new} {old}"))
+            .expect(0);
+    }
+    for (user, uid) in USERS {
+        lab.run(&format!(
+            "id -u {user} >/dev/null 2>&1 || useradd --system --user-group --uid {uid} {user}"
+        ))
+        .expect(0);
+        assert_eq!(lab.run(&format!("id -u {user}")).stdout, format!("{uid}\n"));
+    }
+    for (path, entry) in machine(0).files {
+        let inside = path.to_str().unwrap();
+        let there = lab.path(inside);
+        if there.exists() {
+            continue;
+        }
+        match entry.kind {
+            EntryKind::Folder => fs::create_dir_all(&there).unwrap(),
+            _ => lab.write(inside, "#!/bin/sh\n", entry.mode),
+        }
+        chown(&there, Some(entry.uid), Some(entry.gid)).unwrap();
+    }
+    for other in OTHERS {
+        let text = "[Service]\nExecStart=/bin/sleep infinity\n";
+        lab.write(&format!("/etc/systemd/system/{other}"), text, 0o644);
+    }
+    for (scope, folder) in [(Scope::System, "system"), (Scope::User, "user")] {
+        let path = format!("/etc/systemd/{folder}/autoglm-boot-reset@.service");
+        lab.write(&path, systemd_reset(scope), 0o644);
+    }
+    lab
+}
+
+/// What `systemd-analyze verify` says to a unit, asked in the unit's scope.
+fn verify(lab: &Lab, scope: Scope, path: &str) -> Out {
+    let verify = |scope| format!("systemd-analyze {scope} verify --man=no --recursive-errors=no {path}");
+    match scope {
+        Scope::System => lab.run(&verify("--system")),
+        Scope::User => lab.as_user("alice", &format!("XDG_RUNTIME_DIR=$(mktemp -d) {}", verify("--user"))),
+    }
+}
+
+#[test]
+fn systemd_verifies_every_case_without_a_word_and_finds_what_is_broken() {
+    let lab = lab_like_the_machine("cases");
+    let cases = cases();
+    let path = |case: &Case| {
+        let folder = match case.scope {
+            Scope::System => "system",
+            Scope::User => "user",
+        };
+        format!("/etc/systemd/{folder}/{}", case.unit.file)
+    };
+    // All of them first: a case may depend on another.
+    for case in &cases {
+        lab.write(&path(case), &case.unit.text, 0o644);
+    }
+    let mut wrong = String::new();
+    for case in &cases {
+        let out = verify(&lab, case.scope, &path(case));
+        if out.code != 0 || !out.stderr.is_empty() {
+            writeln!(wrong, "{}: {out:#?}", case.name()).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    for unit in [
+        "system/autoglm-boot-reset@app.service",
+        "user/autoglm-boot-reset@app.service",
+    ] {
+        let scope = if unit.starts_with("user") {
+            Scope::User
+        } else {
+            Scope::System
+        };
+        let out = verify(&lab, scope, &format!("/etc/systemd/{unit}")).expect(0);
+        assert_eq!(out.stderr, "", "{unit}");
+    }
+
+    // The check can fail: what is right but for one line is found, in both scopes.
+    for scope in [Scope::System, Scope::User] {
+        let case = cases.iter().find(|case| case.scope == scope).unwrap();
+        for (line, with, said) in [
+            ("Type=exec", "Typo=exec", "'Typo'"),
+            ("Type=exec", "Type=exek", "exek"),
+            ("RestartSec=5", "RestartSec=five", "five"),
+            ("/run\"", "/gone\"", "/gone is not executable"),
+            ("/usr/bin/python3", "/gone", "/gone is not executable"),
+        ] {
+            if !case.unit.text.contains(line) {
+                continue;
+            }
+            let broken = path(case).replace(".service", "-broken.service");
+            lab.write(&broken, &case.unit.text.replace(line, with), 0o644);
+            let out = verify(&lab, scope, &broken);
+            assert!(out.code != 0 && out.stderr.contains(said), "{line} -> {with}: {out:#?}");
+        }
+    }
+}
+
+/// A property, its value in a classic unit, and in ours.
+type Differences = &'static [(&'static str, &'static str, &'static str)];
+
+/// What may differ; any other difference is a fault, and so is one of these that is no more. Names, paths and times do not
+/// differ: both units are read under the same name, and neither is started.
+const DIFFER: Differences = &[
+    // Started when the program is executed, not when the process is forked: a program that is not there is a failed start.
+    ("Type", "simple", "exec"),
+    // The restart budget. systemd's own, five in ten seconds, is never used up by an app that is restarted after five.
+    ("StartLimitBurst", "5", "6"),
+    ("StartLimitIntervalUSec", "10s", "10min"),
+    // Starts by hand do not use it up.
+    ("OnSuccess", "", "autoglm-boot-reset@NAME"),
+    // stop_timeout is 30 s; the time to abort follows it.
+    ("TimeoutStopUSec", "1min 30s", "30s"),
+    ("TimeoutAbortUSec", "1min 30s", "30s"),
+    // A limit of our own instead of journald's: it holds whatever journald.conf says. 0 is "not set" here.
+    ("LogRateLimitBurst", "0", "10000"),
+    ("LogRateLimitIntervalUSec", "0", "30s"),
+];
+
+/// What the article writes beside its StandardOutput=: "inherit" is that too, and both mean the journal.
+const ARTICLE: Differences = &[("StandardError", "journal", "inherit")];
+
+#[test]
+fn systemd_reads_our_unit_as_it_reads_the_classic_one() {
+    let lab = lab_like_the_machine("classic");
+    for (name, own) in [("27-classic-open-autoglm", ARTICLE), ("28-classic-api-server", &[])] {
+        let case = case(name);
+        let classic = loaded(&lab, &case.unit.file, &case.file("classic.service").unwrap());
+        let ours = loaded(&lab, &case.unit.file, &case.unit.text);
+        let names: BTreeSet<_> = classic.keys().chain(ours.keys()).collect();
+        assert!(names.len() > 200, "{}", names.len());
+        let differ: BTreeMap<_, _> = names
+            .into_iter()
+            .map(|name| {
+                (
+                    name.as_str(),
+                    [&classic, &ours].map(|unit| unit.get(name).map_or("", String::as_str)),
+                )
+            })
+            .filter(|(_, [classic, ours])| classic != ours)
+            .collect();
+        let expected: BTreeMap<_, _> = DIFFER
+            .iter()
+            .chain(own)
+            .map(|(name, classic, ours)| (*name, [*classic, *ours]))
+            .collect();
+        assert_eq!(differ, expected, "{name}");
+    }
+}
+
+/// Every property of a unit that is loaded and enabled under this name. Of a list of units the order means nothing.
+fn loaded(lab: &Lab, unit: &str, text: &str) -> BTreeMap<String, String> {
+    lab.write(&format!("/etc/systemd/system/{unit}"), text, 0o644);
+    lab.run(&format!("systemctl enable --quiet {unit}")).expect(0); // it reloads too
+    let out = lab.run(&format!("systemctl show --all {unit}")).expect(0);
+    lab.run(&format!(
+        "systemctl disable --quiet {unit}; rm /etc/systemd/system/{unit}; systemctl daemon-reload"
+    ))
+    .expect(0);
+    let properties = out.stdout.lines().filter_map(|line| line.split_once('='));
+    let sorted = |value: &str| {
+        let mut words: Vec<_> = value.split(' ').collect();
+        if words.iter().all(|word| word.contains('.')) {
+            words.sort_unstable();
+        }
+        words.join(" ").replace(unit, "NAME")
+    };
+    properties
+        .map(|(name, value)| (name.to_owned(), sorted(value)))
+        .collect()
+}
+
+/// systemd hands a limit of 0 on to nobody, so that journald's own would hold.
+#[test]
+fn a_rate_limit_of_zero_is_none() {
+    let lab = lab_like_the_machine("rate");
+    let talk = |unit: &str, text: &str| {
+        lab.write(
+            "/srv/app/run",
+            "#!/bin/sh\nseq 100000\ntouch said\nexec sleep infinity\n",
+            0o755,
+        );
+        lab.write(&format!("/etc/systemd/system/{unit}"), text, 0o644);
+        let said = "until rm /srv/app/said 2>/dev/null; do sleep 0.1; done; journalctl --sync";
+        lab.run(&format!("systemctl start {unit} && {said}")).expect(0);
+        let lines = lab
+            .run(&format!("journalctl -q -o cat -u {unit} | grep -c '^[0-9]*$'"))
+            .stdout;
+        lines.trim().parse::<u32>().unwrap()
+    };
+    let unlimited = case("15-logging").unit;
+    assert_eq!(talk(&unlimited.file, &unlimited.text), 100_000);
+    let limited = case("01-minimal").unit;
+    let text = limited.text.replace("\"/usr/bin/python3\" \"main.py\"", "/srv/app/run");
+    let lines = talk(&limited.file, &text);
+    assert!((10_000..90_000).contains(&lines), "{lines}"); // journald multiplies it by the free space of its disk
+}
