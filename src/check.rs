@@ -30,6 +30,8 @@ pub struct Checked {
     pub service: Service,
     /// What is probably not meant.
     pub warnings: Vec<String>,
+    /// The manifest as it was written.
+    pub source: String,
 }
 
 /// Checks a manifest against this machine; looks, and touches nothing.
@@ -46,6 +48,7 @@ pub fn check(manifest: &Manifest, wish: &Wish, look: &dyn Probe) -> Result<Check
         return Ok(Checked {
             service,
             warnings: checker.warnings,
+            source: manifest.source.clone(),
         });
     }
     Err(manifest.problems(checker.problems))

@@ -60,6 +60,10 @@ pub enum Verb {
     Restart(Control),
     /// Show an app's output
     Logs(Logs),
+    /// List the last installed versions of an app
+    History(History),
+    /// Install an earlier version again, and wait until it is ready
+    Rollback(Rollback),
     /// Stop an app and remove every trace of its installation; your own files stay
     Uninstall(Uninstall),
     /// Show every mistake in a manifest; writes nothing
@@ -245,6 +249,51 @@ pub struct Logs {
     /// From this time on, as journalctl(1) takes it: -10m, today, "2026-11-23 12:00"; under systemd only
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub since: Option<String>,
+}
+
+/// `history`
+#[derive(Debug, Args)]
+#[command(mut_arg("system", |arg| arg.help(OF_MACHINE)), mut_arg("user", |arg| arg.help(OF_USER)))]
+pub struct History {
+    /// The app; may be left out where ./app.toml or a single installed app makes it clear
+    pub name: Option<String>,
+    #[command(flatten)]
+    /// Whose service manager
+    pub scope: ScopeArgs,
+    /// Answer with one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rollback`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sudo autoglm-boot rollback hello            the version before this one
+  sudo autoglm-boot rollback hello --to 2     a version that history lists
+
+The manifest and the app's own files stay as they are: they are yours.")]
+#[command(mut_arg("system", |arg| arg.help(OF_MACHINE)), mut_arg("user", |arg| arg.help(OF_USER)))]
+pub struct Rollback {
+    /// The app; may be left out where ./app.toml or a single installed app makes it clear
+    pub name: Option<String>,
+    /// The version's number
+    #[arg(long, value_name = "N")]
+    pub to: Option<u32>,
+    #[command(flatten)]
+    /// Whose service manager
+    pub scope: ScopeArgs,
+    /// Overwrite what was changed by hand
+    #[arg(long)]
+    pub force: bool,
+    /// Return when it was started, ready or not
+    #[arg(long, conflicts_with = "timeout")]
+    pub no_wait: bool,
+    /// Wait so long until it is ready, instead of service.start_timeout
+    #[arg(long, value_name = "TIME", value_parser = crate::values::duration)]
+    pub timeout: Option<Duration>,
+    /// Answer with one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `uninstall`

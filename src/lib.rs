@@ -25,6 +25,7 @@ pub mod commands;
 pub mod diff;
 pub mod exit;
 pub mod health;
+pub mod history;
 pub mod host;
 pub mod journal;
 pub mod manifest;

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     exit::{Exit, Failure},
+    history::{Entry, Version},
     journal::Before,
     plan::{Condition, Step},
     service::{Probe as Question, Readiness, Scope, Service, StartType},
@@ -190,6 +191,21 @@ impl Store {
         self.app(name).join("original.json")
     }
 
+    /// The index of one app's versions.
+    pub fn history_path(&self, name: &str) -> PathBuf {
+        self.app(name).join("history.json")
+    }
+
+    /// The folder of one app's versions.
+    pub fn versions(&self, name: &str) -> PathBuf {
+        self.app(name).join("versions")
+    }
+
+    /// One version of one app.
+    pub fn version_path(&self, name: &str, number: u32) -> PathBuf {
+        self.versions(name).join(format!("{number}.json"))
+    }
+
     /// The scope's own record.
     pub fn record_path(&self) -> PathBuf {
         self.root.join("scope.json")
@@ -230,6 +246,17 @@ impl Store {
     /// What `--adopt` replaced.
     pub fn original(&self, name: &str, look: &dyn Probe) -> Result<Option<Original>, Failure> {
         read(&self.original_path(name), look)
+    }
+
+    /// The versions of one app that are kept, the oldest first.
+    pub fn history(&self, name: &str, look: &dyn Probe) -> Result<Vec<Entry>, Failure> {
+        Ok(read(&self.history_path(name), look)?.unwrap_or_default())
+    }
+
+    /// One version of one app.
+    pub fn version(&self, name: &str, number: u32, look: &dyn Probe) -> Result<Version, Failure> {
+        let path = self.version_path(name, number);
+        read(&path, look)?.ok_or_else(|| unreadable(&path, &"it is not there"))
     }
 
     /// The scope's own record.

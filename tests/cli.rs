@@ -27,7 +27,7 @@ use clap::{CommandFactory as _, Parser as _};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const VERBS: [&str; 11] = [
+const VERBS: [&str; 13] = [
     "install",
     "status",
     "list",
@@ -35,6 +35,8 @@ const VERBS: [&str; 11] = [
     "stop",
     "restart",
     "logs",
+    "history",
+    "rollback",
     "uninstall",
     "check",
     "render",
@@ -240,7 +242,7 @@ fn every_verb_is_listed_and_every_argument_explained() {
 fn every_example_of_the_help_and_of_the_readme_is_a_command_line() {
     let sandbox = Sandbox::new("");
     let mut texts = vec![sandbox.run(&["--help"]).stdout];
-    for verb in ["install", "status", "logs", "uninstall", "render", "run"] {
+    for verb in ["install", "status", "logs", "rollback", "uninstall", "render", "run"] {
         let help = sandbox.run(&[verb, "--help"]).stdout;
         assert!(help.contains("Examples:"), "{verb}");
         texts.push(help.split_once("Examples:").unwrap().1.into());

@@ -397,3 +397,60 @@ fn an_app_that_says_itself_when_it_is_ready_is_waited_for() {
     assert!(home.path("done").exists());
     assert!(home.run(&["status"], 0).starts_with("app: ready"));
 }
+
+#[test]
+fn earlier_versions_come_back_by_a_rollback_and_three_are_kept() {
+    let Some(home) = Home::new() else { return };
+    let install = |argument: &str, code: i32| {
+        home.manifest(&format!(
+            "command = [\"sleep\", \"{argument}\"]\n[readiness]\nsettle = \"50ms\""
+        ));
+        home.run(&["install"], code)
+    };
+    let runs = || {
+        let command = fs::read_to_string(format!("/proc/{}/cmdline", home.pid().unwrap())).unwrap();
+        command
+            .trim_end_matches('\u{0}')
+            .rsplit('\u{0}')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    install("101", 0);
+    let said = home.run(&["rollback"], 2);
+    assert!(said.contains("there is no earlier version"), "{said}");
+    install("102", 0);
+    install("103", 0);
+    install("not-a-number", 1); // which is no version: it was never ready
+    assert_eq!(runs(), "103");
+    let said = home.run(&["rollback"], 0);
+    assert!(said.contains("was not changed"), "the manifest is the user's: {said}");
+    assert_eq!(runs(), "102");
+    assert!(
+        home.run(&["rollback", "--to", "1"], 2)
+            .contains("version 1 is not kept")
+    );
+    home.run(&["rollback", "--to", "3"], 0);
+    assert_eq!(runs(), "103");
+    let said = home.run(&["history"], 0);
+    assert_eq!(said.lines().count(), 3, "{said}");
+    assert!(
+        said.starts_with("5 (installed): ") && said.contains(", 3 again"),
+        "{said}"
+    );
+    install("103", 0);
+    assert_eq!(
+        home.run(&["history"], 0).lines().count(),
+        3,
+        "what is installed already is no new version"
+    );
+    let versions = home.path("state/autoglm-boot/apps/app/versions");
+    assert_eq!(fs::read_dir(&versions).unwrap().count(), 3);
+    for entry in fs::read_dir(&versions).unwrap() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = entry.unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "a version may hold secrets");
+    }
+    home.run(&["uninstall"], 0);
+    assert_eq!(home.left(), Vec::<PathBuf>::new());
+}

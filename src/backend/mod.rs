@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     exit::{Exit, Failure},
+    history::Entry,
     host::{Host, Init},
     plan::{Condition, Plan},
     receipt::{Original, Receipt, ScopeRecord, Store},
@@ -89,6 +90,10 @@ pub struct Install {
     pub by: String,
     /// Folders that were created for the state just now.
     pub created: Vec<PathBuf>,
+    /// The manifest as it was written.
+    pub manifest: String,
+    /// The version that is installed again, in a rollback.
+    pub again: Option<u32>,
 }
 
 /// Start, stop or restart.
@@ -210,6 +215,8 @@ pub struct State {
     pub service: Option<Service>,
     /// What `--adopt` replaced.
     pub original: Option<Original>,
+    /// The versions that are kept, the oldest first.
+    pub history: Vec<Entry>,
     /// The scope's own record.
     pub record: ScopeRecord,
     /// The receipts of the other apps.

@@ -1,6 +1,6 @@
 //! `install`
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
@@ -29,7 +29,14 @@ pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
     }
     let backend = backend::choose(&context.host, service.scope)?;
     let backend = backend.as_ref();
-    let options = options(context, args, &service);
+    let options = Install {
+        start: !args.no_start,
+        restart: args.restart,
+        force: args.force,
+        adopt: args.adopt,
+        manifest: checked.source,
+        ..options(context, &service, args.timeout, args.no_wait || args.no_start)
+    };
     if is_shown {
         return show(context, args, backend, &service, &options);
     }
@@ -48,7 +55,8 @@ pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
     outcome
 }
 
-fn install(context: &mut Context, session: &Session, service: &Service, mut options: Install) -> Outcome {
+/// Installs a checked manifest.
+pub(super) fn install(context: &mut Context, session: &Session, service: &Service, mut options: Install) -> Outcome {
     let backend = session.backend();
     options.created = session.created().to_vec();
     let state = backend.state(context.system, &service.name)?;
@@ -183,7 +191,7 @@ fn tell(
 
 /// Something that answers before the app was started would be taken for the app.
 fn refuse_taken_address(context: &Context, service: &Service, force: bool) -> Result<(), Failure> {
-    const GLANCE: std::time::Duration = std::time::Duration::from_millis(500);
+    const GLANCE: Duration = Duration::from_millis(500);
     let Some(probe @ (Question::Http { .. } | Question::Tcp { .. })) = &service.readiness.probe else {
         return Ok(());
     };
@@ -200,27 +208,30 @@ fn refuse_taken_address(context: &Context, service: &Service, force: bool) -> Re
     .repair("stop what listens there (`ss -ltnp` shows it), give the app another port, or insist with --force"))
 }
 
-fn options(context: &Context, args: &cli::Install, service: &Service) -> Install {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+/// An install as this user asks for it now.
+pub(super) fn options(context: &Context, service: &Service, timeout: Option<Duration>, no_wait: bool) -> Install {
     let settle = if service.readiness.probe.is_none() {
         service.readiness.settle
     } else {
-        std::time::Duration::ZERO
+        Duration::ZERO
     };
-    let limit = args.timeout.unwrap_or(service.start_timeout + settle);
+    let limit = timeout.unwrap_or(service.start_timeout + settle);
     Install {
-        start: !args.no_start,
-        wait: (!args.no_wait && !args.no_start).then_some(limit),
-        restart: args.restart,
-        force: args.force,
-        adopt: args.adopt,
-        now: now.as_secs(),
+        start: true,
+        wait: (!no_wait).then_some(limit),
+        now: now(),
         by: context
             .system
             .env("SUDO_USER")
             .map_or_else(|| context.host.user_name(), |user| user.to_string_lossy().into_owned()),
-        created: Vec::new(),
+        ..Install::default()
     }
+}
+
+/// Seconds since 1970, UTC.
+pub(super) fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.as_secs()
 }
 
 fn summary(plan: &Plan, state: &State) -> &'static str {

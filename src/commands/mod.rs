@@ -21,6 +21,7 @@ use crate::{
 
 mod check_manifest;
 mod control;
+mod history;
 mod install;
 mod list;
 mod logs;
@@ -65,6 +66,8 @@ pub fn run(cli: Cli, args: Vec<OsString>, system: &dyn System) -> Exit {
         Verb::Stop(args) => control::run(&mut context, backend::Control::Stop, &args.into()),
         Verb::Restart(args) => control::run(&mut context, backend::Control::Restart, &args),
         Verb::Logs(args) => logs::run(&mut context, &args),
+        Verb::History(args) => history::history(&mut context, &args),
+        Verb::Rollback(args) => history::rollback(&mut context, &args),
         Verb::Uninstall(args) => uninstall::run(&mut context, &args),
         Verb::Check(args) => check_manifest::run(&mut context, &args),
         Verb::Render(args) => render::run(&mut context, &args),
@@ -108,6 +111,8 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::List(args) => args.json,
         Verb::Start(args) | Verb::Restart(args) => args.json,
         Verb::Stop(args) => args.json,
+        Verb::History(args) => args.json,
+        Verb::Rollback(args) => args.json,
         Verb::Uninstall(args) => args.json,
         Verb::Check(args) => args.json,
         Verb::Logs(_) | Verb::Render(_) | Verb::Run(_) | Verb::Supervisor(_) => false,

@@ -154,6 +154,7 @@ impl Backend for Embedded {
             at_path,
             receipt,
             service: store.service(app, look),
+            history: store.history(app, look)?,
             record: store.record(look)?,
             others,
             is_reachable: true,

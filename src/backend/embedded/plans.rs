@@ -7,6 +7,7 @@ use crate::{
     backend::{AtPath, Backend, Control, Install, Live, State},
     diff,
     exit::{Exit, Failure},
+    history,
     plan::{Condition, Plan, Step},
     receipt::{self, Receipt},
     service::Service,
@@ -44,11 +45,7 @@ impl Embedded {
             steps.extend(self.revival(state));
         }
         if writes {
-            steps.push(Step::WriteFile {
-                path: store.service_path(name),
-                text: rendered.text.clone(),
-                mode: 0o600,
-            });
+            steps.push(receipt::write(store.service_path(name), service, 0o600)?);
         }
         if restarts || (options.start && !state.live.is_up()) {
             let stop = Step::run(self.supervisor("stop", name));
@@ -68,9 +65,7 @@ impl Embedded {
             }
         }
         let new = self.receipt(service, &rendered.text, options);
-        if !state.receipt.as_ref().is_some_and(|old| old.is_same_install(&new)) {
-            steps.push(receipt::write(store.receipt_path(name), &new, 0o644)?);
-        }
+        steps.extend(history::record(&store, service, &rendered.text, state, &new, options)?);
         Ok(Plan {
             steps,
             replaces: state.receipt.is_some(),
@@ -146,6 +141,7 @@ impl Embedded {
             condition: Condition::Stopped { unit: name.clone() },
             deadline: timeout + SLACK,
         });
+        steps.extend(history::forget(&store, name, &state.history));
         steps.extend([store.service_path(name), store.receipt_path(name)].map(|path| Step::Remove { path }));
         steps.push(Step::Rmdir { path: store.app(name) });
         if state.others.is_empty() {

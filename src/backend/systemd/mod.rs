@@ -164,6 +164,7 @@ impl Backend for Systemd {
             receipt: store.receipt(app, look)?,
             service: store.service(app, look),
             original: store.original(app, look)?,
+            history: store.history(app, look)?,
             record: store.record(look)?,
             others,
             is_reachable,

@@ -10,6 +10,7 @@ use crate::{
     backend::{AtPath, Backend, Control, Install, Live, Rendered, State},
     diff,
     exit::{Exit, Failure},
+    history,
     plan::{Condition, Plan, Step},
     receipt::{self, Original, Receipt, ScopeRecord},
     render,
@@ -57,20 +58,14 @@ impl Systemd {
         }
         let is_restarted = options.restart || (writes && Self::needs_restart(&rendered, state));
         steps.extend(self.start_steps(service, state, options, is_restarted));
-        if state.service.as_ref() != Some(service) {
-            steps.push(receipt::write(
-                self.store().service_path(&service.name),
-                service,
-                0o600,
-            )?);
-        }
-        if !state.receipt.as_ref().is_some_and(|old| old.is_same_install(&receipt)) {
-            steps.push(receipt::write(
-                self.store().receipt_path(&service.name),
-                &receipt,
-                0o644,
-            )?);
-        }
+        steps.extend(history::record(
+            &self.store(),
+            service,
+            &rendered.text,
+            state,
+            &receipt,
+            options,
+        )?);
         Ok(Plan {
             steps,
             replaces: !is_new || state.at_path.is_some(),
@@ -409,14 +404,13 @@ impl Systemd {
     /// Removes the records of an app, and what only the last app needed.
     fn forget(&self, receipt: &Receipt, state: &State) -> Vec<Step> {
         let (store, name) = (self.store(), &receipt.name);
-        let mut steps: Vec<_> = [
+        let mut steps = history::forget(&store, name, &state.history);
+        let records = [
             store.original_path(name),
             store.service_path(name),
             store.receipt_path(name),
-        ]
-        .into_iter()
-        .map(|path| Step::Remove { path })
-        .collect();
+        ];
+        steps.extend(records.map(|path| Step::Remove { path }));
         steps.push(Step::Rmdir { path: store.app(name) });
         let is_last = state.others.is_empty();
         if is_last {
