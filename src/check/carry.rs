@@ -40,6 +40,14 @@ pub(super) fn value(text: &str) -> Option<&'static str> {
         .then_some("a noncharacter in a variable makes systemd drop the variable")
 }
 
+/// Why a word cannot be an argument: it would arrive, but D-Bus does not carry it, and systemctl(1) then reads no property
+/// of the unit at all ("Failed to get properties: Invalid argument").
+fn argument(text: &str) -> Option<&'static str> {
+    text.chars()
+        .any(is_noncharacter)
+        .then_some("a noncharacter in an argument keeps systemd from telling anything about the unit")
+}
+
 impl Checker<'_> {
     /// Refuses what would not arrive. That all arguments and variables together stay below 1.5 MiB (`ARG_MAX`,
     /// execve(2)) needs no check: a manifest has 1 MiB at most.
@@ -50,6 +58,9 @@ impl Checker<'_> {
         for (argv, span) in started.chain([(&service.command, &m.service.command.span)]) {
             if let Some(why) = argv.first().and_then(|path| program(path)) {
                 self.wrong(why, span, "move it, or give it another name by a link");
+            }
+            if let Some(why) = argv.iter().skip(1).find_map(|word| argument(word)) {
+                self.wrong(why, span, "encode it, or hand it over in a file");
             }
             self.check_length(argv.iter().map(String::len), span);
         }
