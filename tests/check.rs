@@ -294,10 +294,17 @@ fn what_cannot_be_carried_unchanged_is_refused() {
         vec![format!("\"{}\"", "x".repeat(60_000)); 5].join(", ")
     );
     for (text, told) in [
+        (
+            "service.command = [\"./run\", \"\", \"a\\uFFFE\"]\n",
+            "noncharacter in an argument",
+        ),
+        (
+            "service.pre_start = [[\"./run\"], [\"./run\", \"\\uFDD0\"]]\n",
+            "noncharacter in an argument",
+        ),
         ("service.environment.A = \"\\uFFFE\"\n", "noncharacter"),
         ("service.environment.A = \"\\uFDD0\"\n", "noncharacter"),
         ("service.environment.A = \"\\U0010FFFF\"\n", "noncharacter"),
-        ("service.command = [\"./run\", \"\\uFFFE\"]\n", "noncharacter"),
         ("service.command = [\"./a\\\"b\"]\n", "a program's path is refused"),
         ("service.path = [\"a:b\"]\n", "colon"),
         (&format!("service.environment.A = \"{}\"\n", &long[2..]), "131072 bytes"),
@@ -318,9 +325,9 @@ fn what_cannot_be_carried_unchanged_is_refused() {
     }
     checked(&format!("service.environment.A = \"{}\"\n", &long[3..]));
     checked(&format!("service.command = [\"./run\", \"{}\"]\n", &long[1..]));
-    let carried = checked("service.environment = { A = \"\\u0001\\n\\t\\u007f é😀 \" }\nservice.command = [\"./run\", \"\\n\\u0085\", \"\"]\n").service;
+    let carried = checked("service.environment = { A = \"\\u0001\\n\\t\\u007f é😀 \" }\nservice.command = [\"./run\", \"\\n\\uFFFD\", \"\"]\n").service;
     assert_eq!(carried.environment, [("A".into(), "\u{1}\n\t\u{7f} é😀 ".into())]);
-    assert_eq!(carried.command[1..], ["\n\u{85}", ""]);
+    assert_eq!(carried.command[1..], ["\n\u{fffd}", ""]);
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn systemd_verifies_every_case_without_a_word_and_finds_what_is_broken() {
     let lab = lab_like_the_machine("cases");
     let cases = cases();
     let path = |case: &Case| {
-        let folder = match case.scope {
+        let folder = match case.service.scope {
             Scope::System => "system",
             Scope::User => "user",
         };
@@ -84,7 +84,7 @@ fn systemd_verifies_every_case_without_a_word_and_finds_what_is_broken() {
     }
     let mut wrong = String::new();
     for case in &cases {
-        let out = verify(&lab, case.scope, &path(case));
+        let out = verify(&lab, case.service.scope, &path(case));
         if out.code != 0 || !out.stderr.is_empty() {
             writeln!(wrong, "{}: {out:#?}", case.name()).unwrap();
         }
@@ -105,7 +105,7 @@ fn systemd_verifies_every_case_without_a_word_and_finds_what_is_broken() {
 
     // The check can fail: what is right but for one line is found, in both scopes.
     for scope in [Scope::System, Scope::User] {
-        let case = cases.iter().find(|case| case.scope == scope).unwrap();
+        let case = cases.iter().find(|case| case.service.scope == scope).unwrap();
         for (line, with, said) in [
             ("Type=exec", "Typo=exec", "'Typo'"),
             ("Type=exec", "Type=exek", "exek"),
@@ -222,4 +222,39 @@ fn a_rate_limit_of_zero_is_none() {
     let text = limited.text.replace("\"/usr/bin/python3\" \"main.py\"", "/srv/app/run");
     let lines = talk(&limited.file, &text);
     assert!((10_000..90_000).contains(&lines), "{lines}"); // journald multiplies it by the free space of its disk
+}
+
+/// What systemd could read as something else arrives as it was written.
+#[test]
+fn every_hostile_character_arrives() {
+    let lab = lab_like_the_machine("hostile");
+    let Case { service, unit, .. } = case("24-hostile");
+    let program = "#!/usr/bin/python3 -I\nimport json, os, sys, time\n\
+        with open('/srv/app/got', 'a') as got: print(json.dumps([sys.argv, dict(os.environ), os.getcwd()]), file=got)\n\
+        if len(sys.argv) > 3: time.sleep(1000)\n";
+    lab.write(&service.command[0], program, 0o755);
+    lab.write(service.environment_files[0].to_str().unwrap(), "FROM_FILE=1\n", 0o600);
+    lab.write(&format!("/etc/systemd/system/{}", unit.file), &unit.text, 0o644);
+    let started = format!(
+        "systemctl start {}; until [ \"$(wc -l </srv/app/got)\" = 2 ]; do sleep 0.1; done",
+        unit.file
+    );
+    lab.run(&started).expect(0);
+    let got = fs::read_to_string(lab.path("/srv/app/got")).unwrap();
+    let expected = [&service.pre_start[0], &service.command];
+    for (line, argv) in got.lines().zip(expected) {
+        let (words, variables, folder): (Vec<String>, BTreeMap<String, String>, String) =
+            serde_json::from_str(line).unwrap();
+        assert_eq!(words, *argv);
+        assert_eq!(folder, service.working_directory.to_str().unwrap());
+        assert_eq!(variables["FROM_FILE"], "1");
+        assert!(variables["PATH"].starts_with(&format!("{}:/usr/local/sbin:", service.path[0].display())));
+        for (name, value) in &service.environment {
+            assert_eq!(variables[name], *value, "{name}");
+        }
+    }
+    let description = lab
+        .run(&format!("systemctl show -P Description {}", unit.file))
+        .expect(0);
+    assert_eq!(description.stdout, format!("{}\n", service.description));
 }

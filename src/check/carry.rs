@@ -40,12 +40,12 @@ pub(super) fn value(text: &str) -> Option<&'static str> {
         .then_some("a noncharacter in a variable makes systemd drop the variable")
 }
 
-/// Why an argument cannot stand in `ExecStart=`: the app would get it, but systemd cannot tell of such a unit any more
-/// (`systemctl show`: "Failed to get properties: Invalid argument").
-pub(super) fn argument(text: &str) -> Option<&'static str> {
+/// Why a word cannot be an argument: it would arrive, but D-Bus does not carry it, and systemctl(1) then reads no property
+/// of the unit at all ("Failed to get properties: Invalid argument").
+fn argument(text: &str) -> Option<&'static str> {
     text.chars()
         .any(is_noncharacter)
-        .then_some("with a noncharacter in an argument systemd cannot tell of the service any more")
+        .then_some("a noncharacter in an argument keeps systemd from telling anything about the unit")
 }
 
 impl Checker<'_> {
@@ -60,7 +60,7 @@ impl Checker<'_> {
                 self.wrong(why, span, "move it, or give it another name by a link");
             }
             if let Some(why) = argv.iter().skip(1).find_map(|word| argument(word)) {
-                self.wrong(why, span, "encode it, or put it into a file");
+                self.wrong(why, span, "encode it, or hand it over in a file");
             }
             self.check_length(argv.iter().map(String::len), span);
         }

@@ -116,7 +116,7 @@ pub fn copy(input: impl Read, mut sink: Sink, limit: RateLimit) {
 }
 
 fn note_of(dropped: u64) -> String {
-    format!("[autoglm-boot] {dropped} lines dropped: more than logging.burst within logging.interval\n")
+    format!("[autoglm-boot] {dropped} lines dropped: more than logging.rate_limit allows\n")
 }
 
 /// Lets so many lines through within an interval.

@@ -10,7 +10,7 @@ use autoglm_boot::{
     check::{Wish, check},
     manifest::read,
     render,
-    service::Scope,
+    service::Service,
 };
 
 use super::machine::machine;
@@ -20,7 +20,7 @@ const MANIFEST: &str = "/srv/app/app.toml";
 
 pub struct Case {
     pub folder: PathBuf,
-    pub scope: Scope,
+    pub service: Service,
     pub unit: Rendered,
 }
 
@@ -35,7 +35,7 @@ impl Case {
             .unwrap_or_else(|problems| panic!("{}: {problems}", folder.display()));
         Self {
             unit: render::systemd(&checked.service).unwrap(),
-            scope: checked.service.scope,
+            service: checked.service,
             folder,
         }
     }
