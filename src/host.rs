@@ -30,21 +30,24 @@ pub struct Host {
 pub enum Init {
     /// `sd_booted(3)`.
     Systemd,
-    /// `/run/openrc` is there.
-    OpenRc,
-    /// Neither: a container, a rescue shell, another init.
+    /// One that this version has no target for, by its name.
+    Other(&'static str),
+    /// None: a container, a rescue shell.
     None,
 }
 
 /// Looks at the machine.
 pub fn detect(look: &dyn Probe) -> Host {
     let is_there = |path: &str| matches!(look.target(Path::new(path)), Ok(Some(_)));
-    let init = if is_there("/run/systemd/system") {
-        Init::Systemd
-    } else if is_there("/run/openrc") {
-        Init::OpenRc
-    } else {
-        Init::None
+    let first = look.read(Path::new("/proc/1/comm")).unwrap_or_default();
+    let init = match first.trim_ascii() {
+        _ if is_there("/run/systemd/system") => Init::Systemd,
+        _ if is_there("/run/openrc") => Init::Other("OpenRC"),
+        b"runit" => Init::Other("runit"),
+        b"s6-svscan" => Init::Other("s6"),
+        b"dinit" => Init::Other("dinit"),
+        b"init" if is_there("/etc/inittab") => Init::Other("SysV init"),
+        _ => Init::None,
     };
     let uid = look.euid();
     let home = look.home().unwrap_or_else(|| PathBuf::from("/"));

@@ -264,9 +264,9 @@ impl State {
 pub fn choose(host: &Host, scope: Scope) -> Result<Box<dyn Backend>, Failure> {
     match host.init {
         Init::Systemd => Ok(Box::new(systemd::Systemd::new(host, scope))),
-        Init::OpenRc => Err(Failure::new(
+        Init::Other(name) => Err(Failure::new(
             Exit::Failed,
-            "this machine runs OpenRC: this version installs under systemd, or where no init system runs",
+            format!("this machine runs {name}: this version installs under systemd, or where no init system runs"),
         )
         .repair("keep it in the foreground of a service of your own: autoglm-boot run --manifest app.toml")),
         Init::None => Ok(Box::new(embedded::Embedded::new(host, scope))),
