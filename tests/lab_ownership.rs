@@ -94,6 +94,11 @@ fn refused_adopted_and_put_back(lab: &Lab, case: &str, fragment: &str, was_activ
     status(lab, "app", "ready", 0);
     assert_eq!(command_line(lab, "app"), "/usr/bin/sleep 1000 ", "{case}");
     says(&install(lab, "app", "").expect(0).stdout, &["unchanged"]);
+    // What is put back is what was there first, not what an update replaced; and a file is adopted once.
+    manifest(lab, "app", "command = [\"sleep\", \"1001\"]");
+    says(&install(lab, "app", "--adopt").expect(0).stdout, &["updated and ready"]);
+    assert_eq!(command_line(lab, "app"), "/usr/bin/sleep 1001 ", "{case}");
+    manifest(lab, "app", SLEEP);
 
     let out = lab.run("autoglm-boot uninstall app").expect(0);
     says(&out.stdout, &["the unit that was there before is back"]);
@@ -140,6 +145,34 @@ fn a_foreign_unit_is_refused_with_a_diff_and_adopted_only_when_told_and_put_back
     refused_adopted_and_put_back(&lab, "vendor", "/lib/systemd/system/app.service", true, &diff);
 }
 
+/// systemd looks for units made at run time first: an adoption would not be seen until they are gone.
+#[test]
+fn a_unit_made_at_run_time_is_refused_also_by_adopt_until_it_is_stopped() {
+    let lab = Lab::with_program("transient");
+    manifest(&lab, "app", SLEEP);
+    lab.run("systemd-run --unit=app sleep 111").expect(0);
+    let before = lab.listing(&FOLDERS);
+    status(&lab, "app", "foreign", 4);
+    for flags in ["", "--adopt --force", "--dry-run --adopt"] {
+        let out = install(&lab, "app", flags).expect(1);
+        says(
+            &out.stderr,
+            &[
+                "/run/systemd/transient/app.service",
+                "Nothing was changed",
+                "systemctl stop app.service",
+            ],
+        );
+        assert_eq!(lab.listing(&FOLDERS), before, "{flags}");
+        assert_eq!(command_line(&lab, "app"), "/usr/bin/sleep 111 ", "{flags}");
+    }
+    lab.run("systemctl stop app.service").expect(0);
+    install(&lab, "app", "").expect(0);
+    assert_eq!(command_line(&lab, "app"), "/usr/bin/sleep 1000 ");
+    lab.run("autoglm-boot uninstall app").expect(0);
+    assert_eq!(lab.listing(&FOLDERS), before);
+}
+
 #[test]
 fn an_adoption_that_fails_leaves_the_foreign_unit_running_as_it_was() {
     let lab = Lab::with_program("adopt");
@@ -153,10 +186,7 @@ fn an_adoption_that_fails_leaves_the_foreign_unit_running_as_it_was() {
         let before = lab.listing(&FOLDERS);
         let enabled = show(&lab, "app", "UnitFileState");
         let out = install(&lab, "app", "--adopt").expect(1);
-        says(
-            &out.stderr,
-            &["last words", "exit status 3", "the earlier version is back"],
-        );
+        says(&out.stderr, &["exit status 3", "the earlier version is back"]);
         assert_eq!(lab.listing(&FOLDERS), before, "{path}");
         assert!(is_active(&lab, "app"), "{path}");
         assert_eq!(command_line(&lab, "app"), "/bin/sleep 111 ", "{path}");
@@ -188,7 +218,7 @@ fn a_masked_unit_is_refused_also_by_force_and_stays_masked() {
             assert_eq!(lab.listing(&FOLDERS), before, "{mask}: {flags}");
             assert_eq!(show(&lab, "app", "LoadState"), "masked", "{mask}: {flags}");
         }
-        lab.run("autoglm-boot status app").expect(4);
+        status(&lab, "app", "foreign", 4);
         lab.run(unmask).expect(0);
         install(&lab, "app", "").expect(0);
         lab.run("autoglm-boot uninstall app").expect(0);
@@ -363,17 +393,21 @@ fn what_others_need_is_not_uninstalled_without_force() {
     // Also while it does not run.
     lab.run("autoglm-boot stop front").expect(0);
     refused("front");
+    assert_eq!(show(&lab, "front", "ActiveState"), "inactive");
     lab.run("autoglm-boot uninstall front").expect(0);
 
     for needs in ["Requires", "BindsTo", "Requisite"] {
         lab.write(
             "/etc/systemd/system/by-hand.service",
-            &format!("[Unit]\n{needs}=app.service\nAfter=app.service\n[Service]\nExecStart=/bin/sleep 111\n"),
+            &format!("[Unit]\n{needs}=app.service\nAfter=app.service\n[Service]\nExecStart=/bin/sleep 111\n[Install]\nWantedBy=multi-user.target\n"),
             0o644,
         );
         lab.run("systemctl daemon-reload && systemctl start by-hand").expect(0);
         refused("by-hand.service");
-        lab.run("systemctl stop by-hand && rm /etc/systemd/system/by-hand.service && systemctl daemon-reload")
+        // What starts at boot needs it, though it does not run now.
+        lab.run("systemctl enable by-hand && systemctl stop by-hand").expect(0);
+        refused("by-hand.service");
+        lab.run("systemctl disable by-hand && rm /etc/systemd/system/by-hand.service && systemctl daemon-reload")
             .expect(0);
     }
     install(&lab, "front", "").expect(0);

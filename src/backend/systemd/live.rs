@@ -36,6 +36,15 @@ pub(super) fn is_unheard_of(look: &dyn Probe, unit: &str) -> bool {
         && !LOAD_PATH.iter().any(|folder| is_there(Path::new(folder).join(unit)))
 }
 
+/// Whether a unit lies where systemd looks before it looks where we install, in either scope: what was made at run time by
+/// systemd-run(1) or `systemctl set-property`, or by an early generator.
+pub(super) fn goes_first(fragment: &Path) -> bool {
+    let folder = fragment.parent().and_then(Path::file_name).unwrap_or_default();
+    ["transient", "system.control", "user.control", "generator.early"]
+        .iter()
+        .any(|first| folder == *first)
+}
+
 /// The properties of org.freedesktop.systemd1(5) that are asked for.
 pub(super) const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths,\
     NeedDaemonReload,Result,ExecMainCode,ExecMainStatus,NRestarts,MainPID,MemoryCurrent,ActiveEnterTimestampMonotonic,\

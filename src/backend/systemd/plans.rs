@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::Systemd;
+use super::{Systemd, live};
 use crate::{
     backend::{AtPath, Backend, Control, Install, Live, Rendered, State},
     diff,
@@ -90,6 +90,20 @@ impl Systemd {
             .repair(format!(
                 "if that is no longer meant: {}",
                 self.systemctl(["unmask", &unit])
+            )));
+        }
+        if let Some(first) = state.live.fragment.as_ref().filter(|path| live::goes_first(path)) {
+            return Err(Failure::new(
+                Exit::Failed,
+                format!(
+                    "{unit} is there already, is not ours, and goes before anything installed: {}\n{}Nothing was changed.",
+                    first.display(),
+                    Self::difference(rendered, state)
+                ),
+            )
+            .repair(format!(
+                "remove it first (what systemd-run(1) started goes with `{}`), or give the app another name",
+                self.systemctl(["stop", &unit])
             )));
         }
         if state.is_foreign() && !options.adopt {
