@@ -160,7 +160,7 @@ pub struct Live {
     pub active_since: Option<Duration>,
     /// When its state last changed, on the monotonic clock.
     pub changed: Option<Duration>,
-    /// Units that require it.
+    /// Units that require it, are bound to it, or start only while it runs.
     pub required_by: Vec<String>,
     /// Whether a job of it is queued or running.
     pub has_job: bool,
@@ -207,6 +207,8 @@ pub struct State {
     pub live: Live,
     /// What lies at the unit's path: `None` for nothing.
     pub at_path: Option<AtPath>,
+    /// The text of the unit that is in force, wherever it lies: a link's target, a vendor's file.
+    pub text: Option<String>,
     /// The links that start it at boot: link, target.
     pub links: Vec<(PathBuf, PathBuf)>,
     /// Our receipt of it.

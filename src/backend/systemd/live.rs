@@ -36,10 +36,19 @@ pub(super) fn is_unheard_of(look: &dyn Probe, unit: &str) -> bool {
         && !LOAD_PATH.iter().any(|folder| is_there(Path::new(folder).join(unit)))
 }
 
+/// Whether a unit lies where systemd looks before it looks where we install, in either scope: what was made at run time by
+/// systemd-run(1) or `systemctl set-property`, or by an early generator.
+pub(super) fn goes_first(fragment: &Path) -> bool {
+    let folder = fragment.parent().and_then(Path::file_name).unwrap_or_default();
+    ["transient", "system.control", "user.control", "generator.early"]
+        .iter()
+        .any(|first| folder == *first)
+}
+
 /// The properties of org.freedesktop.systemd1(5) that are asked for.
 pub(super) const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths,\
     NeedDaemonReload,Result,ExecMainCode,ExecMainStatus,NRestarts,MainPID,MemoryCurrent,ActiveEnterTimestampMonotonic,\
-    StateChangeTimestampMonotonic,RequiredBy,Job,InactiveExitTimestampMonotonic";
+    StateChangeTimestampMonotonic,RequiredBy,BoundBy,RequisiteOf,Job,InactiveExitTimestampMonotonic";
 
 /// The answer to `systemctl show UNIT…`: one block a unit, in the order of the question.
 pub(super) fn parse(text: &str, units: &[String]) -> Vec<Live> {
@@ -79,7 +88,11 @@ fn set(live: &mut Live, key: &str, value: &str) {
         "MemoryCurrent" => live.memory = value.parse().ok().filter(|&bytes| bytes != u64::MAX),
         "ActiveEnterTimestampMonotonic" => live.active_since = micros(value),
         "StateChangeTimestampMonotonic" => live.changed = micros(value),
-        "RequiredBy" => live.required_by = value.split_whitespace().map(str::to_owned).collect(),
+        "RequiredBy" | "BoundBy" | "RequisiteOf" => {
+            live.required_by.extend(value.split_whitespace().map(str::to_owned));
+            live.required_by.sort();
+            live.required_by.dedup();
+        }
         "Job" => live.has_job = !value.is_empty() && value != "0",
         "InactiveExitTimestampMonotonic" => live.started = micros(value),
         _ => {}

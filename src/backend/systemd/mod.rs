@@ -154,12 +154,21 @@ impl Backend for Systemd {
         } else {
             evidence::one(self, look, &unit)?
         };
+        let in_force = match &at_path {
+            Some(AtPath::File(..) | AtPath::Link(_)) => Some(&path),
+            Some(AtPath::Other) => None,
+            None => live.fragment.as_ref(),
+        };
+        let text = in_force
+            .and_then(|file| look.read(file).ok())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let wants = self.link(app);
         let mut others = store.receipts(look)?;
         others.retain(|receipt| receipt.name != app);
         Ok(State {
             live,
             at_path,
+            text,
             links: self.links_of(look, &unit)?,
             receipt: store.receipt(app, look)?,
             service: store.service(app, look),

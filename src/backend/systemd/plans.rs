@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     Systemd,
     change::{self, Change},
+    live,
 };
 use crate::{
     backend::{AtPath, Backend, Control, Install, Live, Rendered, State},
@@ -26,9 +27,15 @@ impl Systemd {
     pub(super) fn plan_install(&self, service: &Service, state: &State, options: &Install) -> Result<Plan, Failure> {
         let rendered = self.render(service)?;
         self.refuse(service, &rendered, state, options)?;
-        let is_new = state.receipt.is_none();
         let writes = !matches!(&state.at_path, Some(AtPath::File(bytes, 0o644)) if *bytes == rendered.text.as_bytes());
         let links = self.links_to_make(service, state, options);
+        let links_now: Vec<_> = links
+            .iter()
+            .filter(|link| !state.links.iter().any(|(at, _)| at == *link))
+            .cloned()
+            .collect();
+        // systemd remembers of a unit that it has loaded whether it is enabled.
+        let reloads = writes || !links_now.is_empty();
         let receipt = self.receipt(service, &rendered, state, options, &links);
         let record = Self::record(state, options);
 
@@ -41,19 +48,17 @@ impl Systemd {
                 0o600,
             )?);
         }
+        if reloads {
+            steps.push(Step::run(self.systemctl(["daemon-reload"])).on_rollback());
+        }
         if writes {
             steps.extend(self.unit_steps(service, &rendered, state));
         }
-        steps.extend(
-            links
-                .iter()
-                .filter(|link| !state.links.iter().any(|(at, _)| at == *link))
-                .map(|link| Step::Link {
-                    path: link.clone(),
-                    target: self.path(&service.name),
-                }),
-        );
-        if writes {
+        steps.extend(links_now.into_iter().map(|path| Step::Link {
+            path,
+            target: self.path(&service.name),
+        }));
+        if reloads {
             steps.push(self.reload(&service.name, state));
         }
         let is_restarted = options.restart || (writes && Self::needs_restart(&rendered, state));
@@ -68,7 +73,7 @@ impl Systemd {
         )?);
         Ok(Plan {
             steps,
-            replaces: !is_new || state.at_path.is_some(),
+            replaces: state.receipt.is_some() || state.is_foreign(),
         })
     }
 
@@ -85,6 +90,20 @@ impl Systemd {
             .repair(format!(
                 "if that is no longer meant: {}",
                 self.systemctl(["unmask", &unit])
+            )));
+        }
+        if let Some(first) = state.live.fragment.as_ref().filter(|path| live::goes_first(path)) {
+            return Err(Failure::new(
+                Exit::Failed,
+                format!(
+                    "{unit} is there already, is not ours, and goes before anything installed: {}\n{}Nothing was changed.",
+                    first.display(),
+                    Self::difference(rendered, state)
+                ),
+            )
+            .repair(format!(
+                "remove it first (what systemd-run(1) started goes with `{}`), or give the app another name",
+                self.systemctl(["stop", &unit])
             )));
         }
         if state.is_foreign() && !options.adopt {
@@ -126,10 +145,8 @@ impl Systemd {
     }
 
     fn difference(rendered: &Rendered, state: &State) -> String {
-        match &state.at_path {
-            Some(AtPath::File(bytes, _)) => diff::unified(&String::from_utf8_lossy(bytes), &rendered.text),
-            _ => String::new(),
-        }
+        let there = state.text.as_deref();
+        there.map_or_else(String::new, |there| diff::unified(there, &rendered.text))
     }
 
     /// What makes the user's service manager outlive a logout.
@@ -180,7 +197,6 @@ impl Systemd {
     fn unit_steps(&self, service: &Service, rendered: &Rendered, state: &State) -> Vec<Step> {
         let unit = self.unit(&service.name);
         vec![
-            Step::run(self.systemctl(["daemon-reload"])).on_rollback(),
             Step::Run {
                 cmd: self.systemctl(["reset-failed", &unit]),
                 only_if: Some(Condition::Failed { unit: unit.clone() }).filter(|_| state.live.active != "failed"),
