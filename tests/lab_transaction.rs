@@ -1,19 +1,13 @@
 //! Whole or nothing, on a real systemd: every effect of an install, an update and an uninstall is made to fail once, and the
 //! process is killed right before and right after every effect. The number of effects is not written here: the loop ends
 //! where the fault is no longer reached.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "tests"
-)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod support;
 
 use std::collections::BTreeMap;
 
-use support::{faulty::Faulty, lab::Lab};
+use support::{faulty, lab::Lab};
 
 const FOLDERS: [&str; 4] = ["/etc", "/usr", "/var/lib", "/home"];
 /// Where the program writes; all of [`FOLDERS`] is compared once, at the end.
@@ -23,44 +17,13 @@ const APP: &str = "[app]\nname = \"app\"\n[service]\ncommand = [\"sleep\", \"100
 /// Run by the labs inside of them: the program, with a fault.
 #[test]
 fn inside_of_a_lab() {
-    let Ok(fault) = std::env::var("FAULT") else { return };
-    let system = Faulty::parse(&fault);
-    let args = std::env::var("ARGS").unwrap();
-    let args = std::iter::once("autoglm-boot").chain(args.split(' ')).map(Into::into);
-    let exit = autoglm_boot::main(args, &system);
-    println!("exit {} reached {}", exit as u8, system.was_reached());
+    faulty::inside();
 }
 
 fn lab(name: &str) -> Lab {
-    let this = std::env::current_exe().unwrap();
-    let folder = this.parent().unwrap().display();
-    let program = support::lab::binaries().0;
-    let lab = Lab::up(
-        name,
-        &[
-            format!("{folder}:/opt/tests"),
-            format!("{}:/opt/bin", program.display()),
-        ],
-    );
-    lab.run("ln -s /opt/bin/autoglm-boot /usr/local/bin/").expect(0);
+    let lab = faulty::lab(name);
     lab.write("/srv/app.toml", APP, 0o644);
     lab
-}
-
-/// Runs the program with a fault; the exit code if it lived, and whether the fault was reached.
-fn faulty(lab: &Lab, fault: &str, args: &str) -> (Option<u8>, bool) {
-    let this = std::env::current_exe().unwrap();
-    let name = this.file_name().unwrap().to_string_lossy().into_owned();
-    let out = lab.run(&format!(
-        "FAULT='{fault}' ARGS='{args}' /opt/tests/{name} --exact inside_of_a_lab --nocapture --test-threads 1"
-    ));
-    match out.stdout.lines().find_map(|line| line.split_once("exit ")) {
-        Some((_, rest)) => {
-            let (code, reached) = rest.split_once(" reached ").unwrap();
-            (Some(code.parse().unwrap()), reached == "true")
-        }
-        None => (None, true),
-    }
 }
 
 /// What counts as the same: the files, and whether it runs and starts at boot.
@@ -91,7 +54,7 @@ fn every_fault(name: &str, args: &str, prepare: impl Fn(&Lab)) {
             lab.run("autoglm-boot uninstall app -q --force");
             prepare(&lab);
             assert_eq!(snapshot(&lab).1, old.1, "{fault}: the old state again");
-            let (exit, was_reached) = faulty(&lab, &fault, args);
+            let (exit, was_reached) = faulty::run(&lab, &fault, args);
             if !was_reached {
                 assert!(at > 5, "{kind}: {at} effects only?");
                 println!("{kind}: {at} effects, {:?}", start.elapsed());

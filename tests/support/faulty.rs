@@ -8,11 +8,53 @@ use std::{
     time::Duration,
 };
 
+use super::lab::Lab;
 use autoglm_boot::{
     platform::Signal,
     service,
     system::{Cmd, Entry, Lock, Output, Probe, Real, System, User},
 };
+
+/// The body of the test `inside_of_a_lab`: the program, with the fault that [`run`] names.
+pub fn inside() {
+    let Ok(fault) = std::env::var("FAULT") else { return };
+    let system = Faulty::parse(&fault);
+    let args = std::env::var("ARGS").unwrap();
+    let args = std::iter::once("autoglm-boot").chain(args.split(' ')).map(Into::into);
+    let exit = autoglm_boot::main(args, &system);
+    println!("exit {} reached {}", exit as u8, system.was_reached());
+}
+
+/// A lab with the program on PATH and this test inside.
+pub fn lab(name: &str) -> Lab {
+    let this = std::env::current_exe().unwrap();
+    let folder = this.parent().unwrap().display();
+    let program = super::lab::binaries().0;
+    let binds = [
+        format!("{folder}:/opt/tests"),
+        format!("{}:/opt/bin", program.display()),
+    ];
+    let lab = Lab::up(name, &binds);
+    lab.run("ln -s /opt/bin/autoglm-boot /usr/local/bin/").expect(0);
+    lab
+}
+
+/// Runs the program in the lab with a fault; the exit code if it lived, and whether the fault was reached. The test needs a
+/// test `inside_of_a_lab` that calls [`inside`].
+pub fn run(lab: &Lab, fault: &str, args: &str) -> (Option<u8>, bool) {
+    let this = std::env::current_exe().unwrap();
+    let name = this.file_name().unwrap().to_string_lossy().into_owned();
+    let out = lab.run(&format!(
+        "FAULT='{fault}' ARGS='{args}' /opt/tests/{name} --exact inside_of_a_lab --nocapture --test-threads 1"
+    ));
+    match out.stdout.lines().find_map(|line| line.split_once("exit ")) {
+        Some((_, rest)) => {
+            let (code, reached) = rest.split_once(" reached ").unwrap();
+            (Some(code.parse().unwrap()), reached == "true")
+        }
+        None => (None, true),
+    }
+}
 
 /// What happens at the effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
