@@ -174,7 +174,7 @@ pub fn descendants() -> Vec<u32> {
     found
 }
 
-/// Every process that carries the variable in its environment, as far as we may see that.
+/// Every other process that carries the variable in its environment, as far as we may see that.
 pub fn marked(variable: &str, value: &str) -> Vec<u32> {
     let mark = format!("{variable}={value}");
     let is_marked = |pid: &u32| {
@@ -183,7 +183,11 @@ pub fn marked(variable: &str, value: &str) -> Vec<u32> {
             .split(|&byte| byte == 0)
             .any(|entry| entry == mark.as_bytes())
     };
-    processes().into_iter().filter(is_marked).collect()
+    let own = std::process::id();
+    processes()
+        .into_iter()
+        .filter(|pid| *pid != own && is_marked(pid))
+        .collect()
 }
 
 fn processes() -> Vec<u32> {
