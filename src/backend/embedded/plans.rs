@@ -65,7 +65,13 @@ impl Embedded {
             }
         }
         let new = self.receipt(service, &rendered.text, options);
-        steps.extend(history::record(&store, service, &rendered.text, state, &new, options)?);
+        let records = history::record(&store, service, &rendered.text, state, &new, options)?;
+        let artefact = store.service_path(name); // written before the start
+        steps.extend(
+            records
+                .into_iter()
+                .filter(|step| step.path() != Some(artefact.as_path())),
+        );
         Ok(Plan {
             steps,
             replaces: state.receipt.is_some(),

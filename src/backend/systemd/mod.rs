@@ -18,7 +18,9 @@ use crate::{
 mod change;
 mod journal;
 mod live;
+mod ownership;
 mod plans;
+mod removal;
 
 /// systemd in one scope.
 #[derive(Debug, Clone)]

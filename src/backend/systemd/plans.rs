@@ -1,26 +1,24 @@
-//! Plans for systemd: pure functions of what was observed.
+//! The plan of an install: a pure function of what was observed.
 
 use std::{path::PathBuf, time::Duration};
 
 use super::{
     Systemd,
     change::{self, Change},
-    live,
 };
 use crate::{
-    backend::{AtPath, Backend, Control, Install, Live, Rendered, State},
-    diff,
-    exit::{Exit, Failure},
+    backend::{AtPath, Backend, Install, Live, Rendered, State},
+    exit::Failure,
     history,
     plan::{Condition, Plan, Step},
-    receipt::{self, Original, Receipt, ScopeRecord},
+    receipt::{self, Receipt, ScopeRecord},
     render,
     service::{Service, StartType},
     system::Cmd,
 };
 
 /// How long a stop may take beyond the manifest's own limit before something is wrong.
-const SLACK: Duration = Duration::from_secs(30);
+pub(super) const SLACK: Duration = Duration::from_secs(30);
 
 impl Systemd {
     /// Install: the unit, its link, the start, the wait, the receipt; of these only what is not so yet.
@@ -75,78 +73,6 @@ impl Systemd {
             steps,
             replaces: state.receipt.is_some() || state.is_foreign(),
         })
-    }
-
-    /// What must not be done silently.
-    fn refuse(&self, service: &Service, rendered: &Rendered, state: &State, options: &Install) -> Result<(), Failure> {
-        let unit = self.unit(&service.name);
-        let is_masked = state.live.load == "masked"
-            || matches!(&state.at_path, Some(AtPath::Link(to)) if to.as_os_str() == "/dev/null");
-        if is_masked {
-            return Err(Failure::new(
-                Exit::Failed,
-                format!("{unit} is masked: somebody forbade its start.\nNothing was changed."),
-            )
-            .repair(format!(
-                "if that is no longer meant: {}",
-                self.systemctl(["unmask", &unit])
-            )));
-        }
-        if let Some(first) = state.live.fragment.as_ref().filter(|path| live::goes_first(path)) {
-            return Err(Failure::new(
-                Exit::Failed,
-                format!(
-                    "{unit} is there already, is not ours, and goes before anything installed: {}\n{}Nothing was changed.",
-                    first.display(),
-                    Self::difference(rendered, state)
-                ),
-            )
-            .repair(format!(
-                "remove it first (what systemd-run(1) started goes with `{}`), or give the app another name",
-                self.systemctl(["stop", &unit])
-            )));
-        }
-        if state.is_foreign() && !options.adopt {
-            let there = state.live.fragment.clone().unwrap_or_else(|| self.path(&service.name));
-            return Err(Failure::new(
-                Exit::Failed,
-                format!(
-                    "{unit} is there already and is not ours: {}\n{}Nothing was changed.",
-                    there.display(),
-                    Self::difference(rendered, state)
-                ),
-            )
-            .repair("take it over with --adopt (uninstall puts it back), or give the app another name"));
-        }
-        if state.is_drifted() && state.at_path.is_some() && !options.force {
-            return Err(Failure::new(
-                Exit::Failed,
-                format!(
-                    "{} was changed by hand since it was installed:\n{}Nothing was changed.",
-                    self.path(&service.name).display(),
-                    Self::difference(rendered, state)
-                ),
-            )
-            .repair(format!(
-                "put the change into the manifest or into {}.d/ (never touched by us), or overwrite it with --force",
-                self.path(&service.name).display()
-            )));
-        }
-        match &state.at_path {
-            Some(AtPath::Other) => Err(Failure::new(
-                Exit::Failed,
-                format!(
-                    "{} is neither a file nor a link.\nNothing was changed.",
-                    self.path(&service.name).display()
-                ),
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    fn difference(rendered: &Rendered, state: &State) -> String {
-        let there = state.text.as_deref();
-        there.map_or_else(String::new, |there| diff::unified(there, &rendered.text))
     }
 
     /// What makes the user's service manager outlive a logout.
@@ -272,7 +198,7 @@ impl Systemd {
     }
 
     /// What starts the earlier version again after an undo, and sees that it runs.
-    fn revival(&self, state: &State) -> Vec<Step> {
+    pub(super) fn revival(&self, state: &State) -> Vec<Step> {
         let unit = state.live.unit.clone();
         let (condition, deadline) = match (&state.receipt, state.live.active.as_str()) {
             (Some(receipt), "active") => (
@@ -289,7 +215,7 @@ impl Systemd {
 
     /// A start by hand must not be refused for restarts there were before (`StartLimitBurst=` counts both). Only a unit that
     /// is up or failed is sure to be in the manager's memory, and only there is something to reset.
-    fn reset_failed(&self, live: &Live) -> Option<Step> {
+    pub(super) fn reset_failed(&self, live: &Live) -> Option<Step> {
         (live.is_up() || live.active == "failed").then(|| Step::run(self.systemctl(["reset-failed", &live.unit])))
     }
 
@@ -327,161 +253,5 @@ impl Systemd {
         record.add(options.created.iter().chain(&state.missing));
         record.lingering |= !state.is_lingering;
         record
-    }
-
-    fn original(&self, state: &State) -> Result<Original, Failure> {
-        use crate::journal::Before;
-        Ok(Original {
-            unit: match &state.at_path {
-                None => Before::Absent,
-                Some(AtPath::File(bytes, _)) if std::str::from_utf8(bytes).is_err() => {
-                    return Err(Failure::new(
-                        Exit::Failed,
-                        "the unit that is there is not UTF-8: it cannot be kept as version 0",
-                    ));
-                }
-                Some(AtPath::File(bytes, mode)) => Before::File {
-                    bytes: bytes.clone(),
-                    mode: *mode,
-                    uid: self.host.user.uid,
-                    gid: self.host.user.gid,
-                },
-                Some(AtPath::Link(target)) => Before::Link(target.clone()),
-                Some(AtPath::Other) => return Err(Failure::new(Exit::Failed, "it is neither a file nor a link")),
-            },
-            links: state.links.clone(),
-            active: state.live.is_up(),
-        })
-    }
-
-    /// Uninstall: stop, wait until no process is left, remove the links and the unit, then reload; and version 0 comes back.
-    pub(super) fn plan_uninstall(&self, receipt: &Receipt, state: &State) -> Plan {
-        let (unit, path) = (self.unit(&receipt.name), self.path(&receipt.name));
-        let mut steps = vec![
-            Step::Await {
-                condition: Condition::Manager,
-                deadline: SLACK,
-            }
-            .on_rollback(),
-            Step::run(self.systemctl(["daemon-reload"])).on_rollback(),
-        ];
-        if state.live.is_up() {
-            steps.extend(self.revival(state));
-        }
-        if state.is_reachable {
-            let timeout = state
-                .service
-                .as_ref()
-                .map_or(Duration::from_secs(90), |service| service.stop_timeout);
-            steps.push(Step::run(self.systemctl(["stop", &unit])));
-            steps.push(Step::Await {
-                condition: Condition::Stopped { unit: unit.clone() },
-                deadline: timeout + SLACK,
-            });
-        }
-        steps.extend(state.links.iter().map(|(path, _)| Step::Remove { path: path.clone() }));
-        let original = state.original.as_ref();
-        match original.map(|original| &original.unit) {
-            Some(crate::journal::Before::File { bytes, mode, .. }) => steps.push(Step::WriteFile {
-                path,
-                text: String::from_utf8_lossy(bytes).into_owned(),
-                mode: *mode,
-            }),
-            Some(crate::journal::Before::Link(target)) => steps.push(Step::Link {
-                path,
-                target: target.clone(),
-            }),
-            _ => steps.push(Step::Remove { path }),
-        }
-        steps.extend(
-            original
-                .iter()
-                .flat_map(|original| &original.links)
-                .map(|(path, target)| Step::Link {
-                    path: path.clone(),
-                    target: target.clone(),
-                }),
-        );
-        if state.is_reachable {
-            steps.push(Step::run(self.systemctl(["daemon-reload"])));
-            steps.push(Step::Run {
-                cmd: self.systemctl(["reset-failed", &unit]),
-                only_if: Some(Condition::Failed { unit: unit.clone() }),
-                undo: None,
-            });
-            if original.is_some_and(|original| original.active) {
-                steps.push(Step::run(self.systemctl(["start", &unit])));
-            }
-        }
-        steps.extend(self.forget(receipt, state));
-        Plan { steps, replaces: true }
-    }
-
-    /// Removes the records of an app, and what only the last app needed.
-    fn forget(&self, receipt: &Receipt, state: &State) -> Vec<Step> {
-        let (store, name) = (self.store(), &receipt.name);
-        let mut steps = history::forget(&store, name, &state.history);
-        let records = [
-            store.original_path(name),
-            store.service_path(name),
-            store.receipt_path(name),
-        ];
-        steps.extend(records.map(|path| Step::Remove { path }));
-        steps.push(Step::Rmdir { path: store.app(name) });
-        let is_last = state.others.is_empty();
-        if is_last {
-            steps.push(Step::Remove {
-                path: store.record_path(),
-            });
-            steps.push(Step::Remove {
-                path: self.units().join(render::RESET_UNIT),
-            });
-            if state.record.lingering {
-                let user = self.host.user_name();
-                steps.push(Step::Run {
-                    cmd: Cmd::new("loginctl", ["disable-linger", &user]),
-                    only_if: None,
-                    undo: Some(Box::new(Step::run(Cmd::new("loginctl", ["enable-linger", &user])))),
-                });
-            }
-        }
-        // Ours is removed when it is empty; where something else moved in, or another app lives, it stays.
-        let folders = state
-            .record
-            .folders
-            .iter()
-            .rev()
-            .filter(|folder| !store.root().starts_with(folder));
-        steps.extend(folders.map(|path| Step::Rmdir { path: path.clone() }));
-        steps
-    }
-
-    /// Start, stop or restart of what is installed.
-    pub(super) fn plan_control(&self, verb: Control, receipt: &Receipt, live: &Live, wait: Option<Duration>) -> Plan {
-        let unit = &live.unit;
-        let mut steps = Vec::new();
-        if verb == Control::Stop {
-            if live.is_up() {
-                steps.push(Step::run(self.systemctl(["stop", unit])));
-            }
-        } else if verb == Control::Restart || !live.is_up() {
-            let verb = if verb == Control::Restart { "restart" } else { "start" };
-            let is_slow = wait.is_some() && matches!(receipt.start_type, StartType::Notify | StartType::Oneshot);
-            steps.extend(self.reset_failed(live));
-            steps.push(Step::run(if is_slow {
-                self.systemctl(["--no-block", verb, unit])
-            } else {
-                self.systemctl([verb, unit])
-            }));
-        }
-        if let Some(deadline) = wait
-            && verb != Control::Stop
-        {
-            steps.push(Step::Await {
-                condition: receipt.ready(None, unit),
-                deadline,
-            });
-        }
-        Plan { steps, replaces: true }
     }
 }
