@@ -1,0 +1,232 @@
+//! The machine itself: the effects behind the two traits.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{Cmd, Entry, EntryKind, Lock, Output, Probe, System, User, staging};
+use crate::{
+    health,
+    platform::{self, Signal},
+    service,
+};
+
+/// The machine itself.
+#[derive(Debug, Default)]
+pub struct Real;
+
+impl Real {
+    /// The machine, with SIGINT, SIGTERM and SIGHUP noted rather than deadly from now on.
+    pub fn with_signals() -> io::Result<Self> {
+        platform::note_signals()?;
+        Ok(Self)
+    }
+}
+
+impl Probe for Real {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
+        present(fs::symlink_metadata(path))?
+            .map(|meta| {
+                let mut entry = platform::entry(&meta);
+                if meta.is_symlink() {
+                    entry.kind = EntryKind::Link(fs::read_link(path)?);
+                }
+                Ok(entry)
+            })
+            .transpose()
+    }
+
+    fn target(&self, path: &Path) -> io::Result<Option<Entry>> {
+        Ok(present(fs::metadata(path))?.map(|meta| platform::entry(&meta)))
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        let Some(entries) = present(fs::read_dir(folder))? else {
+            return Ok(Vec::new());
+        };
+        let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+        paths.sort();
+        Ok(paths)
+    }
+
+    fn query(&self, cmd: &Cmd) -> io::Result<Output> {
+        platform::run(cmd, &|| false)
+    }
+
+    fn find_program(&self, name: &str, path: &[PathBuf]) -> Option<PathBuf> {
+        let folders = std::env::join_paths(path).ok()?;
+        which::which_in(name, Some(folders), "/").ok()
+    }
+
+    fn user(&self, name_or_number: &str) -> Option<User> {
+        platform::user(name_or_number)
+    }
+
+    fn group(&self, name_or_number: &str) -> Option<String> {
+        platform::group(name_or_number)
+    }
+
+    fn env(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name)
+    }
+
+    fn euid(&self) -> u32 {
+        platform::euid()
+    }
+
+    fn program(&self) -> PathBuf {
+        std::env::current_exe().unwrap_or_else(|_| "autoglm-boot".into())
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        dirs::home_dir()
+    }
+
+    fn ask(&self, probe: &service::Probe, timeout: Duration, pid: Option<u32>) -> Result<(), String> {
+        health::ask(probe, timeout, pid)
+    }
+
+    fn monotonic(&self) -> Duration {
+        platform::monotonic()
+    }
+
+    fn is_locked(&self, path: &Path) -> bool {
+        fs::File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
+    }
+}
+
+impl System for Real {
+    fn make_folder(&self, path: &Path, mode: u32) -> io::Result<()> {
+        fs::create_dir(path)?;
+        platform::set_mode(path, mode)?;
+        sync_parent(path)
+    }
+
+    fn write_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+        let staging = staging(path);
+        self.remove(&staging)?;
+        let owner = self.entry(path)?.filter(|old| old.kind == EntryKind::File);
+        let written = (|| {
+            let mut file = platform::create_private(&staging)?;
+            file.write_all(bytes)?;
+            platform::set_mode(&staging, mode)?;
+            if let Some(old) = owner {
+                platform::set_owner(&staging, old.uid, old.gid)?;
+            }
+            file.sync_all()?;
+            fs::rename(&staging, path)
+        })();
+        if written.is_err() {
+            let _ = fs::remove_file(&staging); // the first error is the one to tell
+        }
+        written.and_then(|()| sync_parent(path))
+    }
+
+    fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+        platform::set_owner(path, uid, gid)
+    }
+
+    fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        fs::OpenOptions::new().append(true).open(path)?.write_all(bytes)
+    }
+
+    fn link(&self, path: &Path, target: &Path) -> io::Result<()> {
+        let staging = staging(path);
+        self.remove(&staging)?;
+        platform::symlink(target, &staging)?;
+        fs::rename(&staging, path).inspect_err(|_| {
+            let _ = fs::remove_file(&staging); // the first error is the one to tell
+        })?;
+        sync_parent(path)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        match present(fs::remove_file(path))? {
+            Some(()) => sync_parent(path),
+            None => Ok(()),
+        }
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<bool> {
+        match fs::remove_dir(path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn run(&self, cmd: &Cmd, steadfast: bool) -> io::Result<Output> {
+        platform::run(cmd, &|| !steadfast && platform::signal().is_some())
+    }
+
+    fn start_detached(&self, cmd: &Cmd) -> io::Result<String> {
+        platform::start_detached(cmd)
+    }
+
+    fn become_command(&self, cmd: &Cmd) -> io::Error {
+        platform::become_command(cmd)
+    }
+
+    fn sleep(&self, time: Duration) {
+        const SLICE: Duration = Duration::from_millis(50);
+        let until = platform::monotonic() + time;
+        while platform::signal().is_none() {
+            let left = until.saturating_sub(platform::monotonic());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(SLICE));
+        }
+    }
+
+    fn interrupted(&self) -> Option<Signal> {
+        platform::signal()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {
+        loop {
+            let file = fs::OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .read(true)
+                .write(true)
+                .open(path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(fs::TryLockError::WouldBlock) => return Ok(None),
+                Err(fs::TryLockError::Error(error)) => return Err(error),
+            }
+            // The holder before us may have removed the file: then this lock is of nothing, and others take the new one.
+            if platform::is_same_file(&file, path) {
+                platform::set_mode(path, 0o644)?;
+                return Ok(Some(Lock(Some(file))));
+            }
+        }
+    }
+}
+
+/// A renamed or removed name is only sure to be on disk when its folder is.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) => platform::sync_folder(parent),
+        None => Ok(()),
+    }
+}
+
+/// `None` for what is not there.
+fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
