@@ -338,7 +338,7 @@ fn a_budget_that_is_used_up_ends_it_and_a_thousand_restarts_leak_nothing() {
     let measure = || {
         let pid = supervisor();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
         let kib: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
         (kib, fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count())
     };
@@ -347,7 +347,8 @@ fn a_budget_that_is_used_up_ends_it_and_a_thousand_restarts_leak_nothing() {
     soon("it restarts a thousand times", || restarts() > 1050);
     let (memory_after, files_after) = measure();
     assert!(memory_after < memory + 512, "{memory} KiB, then {memory_after}");
-    assert!(files_after <= files + 3, "{files} descriptors, then {files_after}"); // one is starting just now
+    // A start opens a few for a moment; a leak would be a thousand.
+    assert!(files_after <= files + 20, "{files} descriptors, then {files_after}");
 }
 
 #[test]

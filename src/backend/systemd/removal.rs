@@ -70,7 +70,11 @@ impl Systemd {
                 undo: None,
             });
             if original.is_some_and(|original| original.active) {
-                steps.push(Step::run(self.systemctl(["start", &unit])));
+                steps.push(Step::Run {
+                    cmd: self.systemctl(["start", &unit]),
+                    only_if: None,
+                    undo: Some(Box::new(Step::run(self.systemctl(["stop", &unit])))),
+                });
             }
         }
         steps.extend(self.forget(receipt, state));
