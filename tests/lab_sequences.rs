@@ -13,7 +13,7 @@ mod support;
 use support::{faulty, lab::Lab};
 
 const SEQUENCES: usize = 200;
-const VERBS: usize = 6;
+const VERBS: usize = 5;
 const FOREIGN: &str = "[Service]\nExecStart=/usr/bin/sleep 900\n[Install]\nWantedBy=multi-user.target\n";
 
 /// Run by the lab inside of it: the program, with a fault.
@@ -57,6 +57,17 @@ impl Model {
         let foreign = self.foreign.then_some(900);
         self.installed.or(foreign).filter(|_| self.active)
     }
+}
+
+/// What is there.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    installed: Option<u32>,
+    running: Option<u32>,
+    is_enabled: bool,
+    status: u8,
+    versions: usize,
+    has_records: bool,
 }
 
 /// xorshift64
@@ -203,7 +214,7 @@ impl Scene<'_> {
         // Killed, or its undo was, or it could not remove its journal in the end: the next run sees to it.
         let code = self.lab.run("autoglm-boot uninstall -q no-such-app").code;
         assert_eq!(code, 4, "{:#?}", self.done);
-        let is_new = self.seen().0 == new.installed;
+        let is_new = self.seen().installed == new.installed;
         match exit {
             Some(0) => self.model = new,
             Some(1) => {}
@@ -212,43 +223,48 @@ impl Scene<'_> {
         }
     }
 
-    /// The installed version and the running one.
-    fn seen(&self) -> (Option<u32>, Option<u32>) {
-        let service = self
-            .lab
-            .run("cat /var/lib/autoglm-boot/apps/app/service.json 2>/dev/null")
-            .stdout;
-        let service: Option<serde_json::Value> = serde_json::from_str(&service).ok();
-        let installed = service.and_then(|service| service["command"][1].as_str()?.parse().ok());
-        let command = "p=$(systemctl show -P MainPID app); [ $p = 0 ] || tr '\\0' ' ' </proc/$p/cmdline";
-        let running = self.lab.run(command).stdout;
-        (
-            installed,
-            running.split_whitespace().last().and_then(|word| word.parse().ok()),
-        )
+    /// What is there, asked in one go: the installed version, the running one, and more.
+    fn seen(&self) -> Seen {
+        let command = "cat /var/lib/autoglm-boot/apps/app/service.json; echo @@
+            p=$(systemctl show -P MainPID app); [ $p = 0 ] || tr '\\0' ' ' </proc/$p/cmdline; echo @@
+            systemctl is-enabled app; echo @@
+            autoglm-boot status app >/dev/null; echo $? @@
+            autoglm-boot history app --json; echo @@
+            ls /var/lib/autoglm-boot/apps/app >/dev/null; echo $?";
+        let said = self.lab.run(command).stdout;
+        let [service, running, enabled, status, history, records] = said.split("@@").collect::<Vec<_>>()[..] else {
+            panic!("{said}")
+        };
+        let service: serde_json::Value = serde_json::from_str(service).unwrap_or_default();
+        let history: serde_json::Value = serde_json::from_str(history).unwrap();
+        Seen {
+            installed: service["command"][1].as_str().map(|argument| argument.parse().unwrap()),
+            running: running
+                .split_whitespace()
+                .last()
+                .map(|argument| argument.parse().unwrap()),
+            is_enabled: enabled.trim() == "enabled",
+            status: status.trim().parse().unwrap(),
+            versions: history["versions"].as_array().map_or(0, Vec::len),
+            has_records: records.trim() == "0",
+        }
     }
 
     fn compare(&self) {
-        let (installed, running) = self.seen();
-        let (model, done) = (&self.model, &self.done);
-        assert_eq!(installed, model.installed, "installed: {done:#?}");
-        assert_eq!(running, model.running(), "running: {model:?} {done:#?}");
-        let enabled = self.lab.run("systemctl is-enabled app 2>/dev/null").stdout;
-        let is_there = model.installed.is_some() || model.foreign;
-        assert_eq!(enabled.trim() == "enabled", is_there, "enabled: {done:#?}");
-        let status = self.lab.run("autoglm-boot status app");
-        let code = match (model.installed, model.active) {
-            (None, _) => 4,
-            (_, true) => 0,
-            (_, false) => 3,
+        let model = &self.model;
+        let expected = Seen {
+            installed: model.installed,
+            running: model.running(),
+            is_enabled: model.installed.is_some() || model.foreign,
+            status: match (model.installed, model.active) {
+                (None, _) => 4,
+                (_, true) => 0,
+                (_, false) => 3,
+            },
+            versions: model.history.len(),
+            has_records: model.installed.is_some(),
         };
-        assert_eq!(status.code, code, "{done:#?}\n{}", status.stdout);
-        let history = self.lab.run("autoglm-boot history app --json");
-        let history: serde_json::Value = serde_json::from_str(&history.stdout).unwrap();
-        let kept = history["versions"].as_array().map_or(0, Vec::len);
-        assert_eq!(kept, model.history.len(), "history: {done:#?}");
-        let is_kept = self.lab.run("ls -A /var/lib/autoglm-boot/apps/app").code == 0;
-        assert_eq!(is_kept, model.installed.is_some(), "records: {done:#?}");
+        assert_eq!(self.seen(), expected, "{:#?}", self.done);
     }
 
     /// Everything away again.
