@@ -14,7 +14,8 @@ use support::{faulty, lab::Lab};
 
 const SEQUENCES: usize = 200;
 const VERBS: usize = 5;
-const FOREIGN: &str = "[Service]\nExecStart=/usr/bin/sleep 900\n[Install]\nWantedBy=multi-user.target\n";
+/// `exec`: a start that has ended has executed the program, which the comparison reads.
+const FOREIGN: &str = "[Service]\nType=exec\nExecStart=/usr/bin/sleep 900\n[Install]\nWantedBy=multi-user.target\n";
 
 /// Run by the lab inside of it: the program, with a fault.
 #[test]
