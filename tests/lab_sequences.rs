@@ -1,5 +1,5 @@
 //! Random sequences of verbs and faults on a real systemd, against a small model of what should be there after each.
-//! A run is told by its seed; `SEQUENCES_SEED=N` repeats it.
+//! The same sequences each time, so that a failure is the change's; `SEQUENCES_SEED=N` tries others.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -97,11 +97,7 @@ struct Scene<'a> {
 
 #[test]
 fn two_hundred_random_sequences_of_verbs_and_faults_end_as_they_should() {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
-    let seed: u64 =
-        std::env::var("SEQUENCES_SEED").map_or(u64::from(now.subsec_nanos()) | 1, |seed| seed.parse().unwrap());
+    let seed: u64 = std::env::var("SEQUENCES_SEED").map_or(979_917_497, |seed| seed.parse().unwrap());
     println!("SEQUENCES_SEED={seed}");
     let lab = faulty::lab("sequences");
     for version in 101..=103 {
