@@ -325,6 +325,33 @@ fn a_unit_changed_by_hand_is_shown_and_refused_and_overwritten_only_by_force() {
     );
 }
 
+/// There is nothing that systemd could stop, and it says so with an error.
+#[test]
+fn what_was_removed_or_broken_by_hand_is_uninstalled_like_any_other() {
+    let lab = Lab::with_program("broken");
+    manifest(&lab, "app", SLEEP);
+    let before = lab.listing(&FOLDERS);
+    for broken in [format!("rm {UNIT}"), format!("sed -i /^ExecStart=/d {UNIT}")] {
+        for (stop, is_running) in [("true", true), ("systemctl stop app", false)] {
+            install(&lab, "app", "").expect(0);
+            let pid = show(&lab, "app", "MainPID");
+            lab.run(&format!("{stop} && {broken} && systemctl daemon-reload"))
+                .expect(0);
+            assert_ne!(show(&lab, "app", "LoadState"), "loaded", "{broken}");
+            assert_eq!(is_active(&lab, "app"), is_running, "{broken}, {stop}");
+            says(&lab.run("autoglm-boot status app").stdout, &["(drifted)"]);
+            lab.run("autoglm-boot uninstall app").expect(0);
+            assert_eq!(lab.listing(&FOLDERS), before, "{broken}, {stop}");
+            assert_eq!(
+                lab.run(&format!("ls /proc/{pid}")).code,
+                2,
+                "{broken}, {stop}: it runs on"
+            );
+            status(&lab, "app", "not installed", 4);
+        }
+    }
+}
+
 #[test]
 fn dropins_environment_files_and_data_are_never_touched_and_the_kept_dropin_is_told() {
     const YOURS: [&str; 2] = ["/etc/systemd/system/app.service.d", "/srv"];
