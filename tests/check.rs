@@ -356,6 +356,19 @@ fn what_cannot_be_carried_unchanged_is_refused() {
     }
     checked(&format!("service.environment.A = \"{}\"\n", &long[3..]));
     checked(&format!("service.command = [\"./run\", \"{}\"]\n", &long[1..]));
+    // All 66 of them, in each place.
+    let planes = (0..=0x10_u32).flat_map(|plane| [plane << 16 | 0xfffe, plane << 16 | 0xffff]);
+    for code in planes.chain(0xfdd0..=0xfdef) {
+        let c = format!("\\U{code:08X}");
+        for text in [
+            format!("service.environment.A = \"a{c}b\"\n"),
+            format!("service.command = [\"./run\", \"a{c}b\"]\n"),
+            format!("service.pre_start = [[\"./run\", \"a{c}b\"]]\n"),
+        ] {
+            let problems = checked_as(0, None, &text).expect_err(&text);
+            assert_eq!(problems.exit(), Exit::Usage, "{text}");
+        }
+    }
     let carried = checked("service.environment = { A = \"\\u0001\\n\\t\\u007f é😀 \" }\nservice.command = [\"./run\", \"\\n\\uFFFD\", \"\"]\n").service;
     assert_eq!(carried.environment, [("A".into(), "\u{1}\n\t\u{7f} é😀 ".into())]);
     assert_eq!(carried.command[1..], ["\n\u{fffd}", ""]);
