@@ -5,7 +5,7 @@ use std::{ops::Range, path::PathBuf, time::Duration};
 use crate::{
     manifest::{At, Manifest, Problem, Problems},
     service::{Logging, RateLimit, Resources, Scope, Service, StartType},
-    system::{EntryKind, Probe},
+    system::{EntryKind, Probe, without_parents},
     values,
 };
 
@@ -134,7 +134,7 @@ impl Checker<'_> {
 
     /// Relative to the manifest's folder. Links stay as they are: the python of a virtual environment is one.
     fn absolute(&self, text: &str) -> PathBuf {
-        self.manifest.folder().join(text).components().collect()
+        without_parents(self.look, &self.manifest.folder().join(text))
     }
 
     /// What is kept and rendered is text: another name of the folder could not be written down.
@@ -155,7 +155,7 @@ impl Checker<'_> {
 
     fn working_directory(&mut self) -> PathBuf {
         let Some(written) = &self.manifest.service.working_directory else {
-            return self.manifest.folder().into();
+            return self.absolute("");
         };
         let path = self.absolute(&written.value);
         match self.look.target(&path) {

@@ -106,6 +106,11 @@ pub enum Condition {
         /// The app's native name.
         unit: String,
     },
+    /// The service manager has read it, or still runs it: what it has not, it cannot be told to stop.
+    Loaded {
+        /// The app's native name.
+        unit: String,
+    },
     /// It is not active, and no process of it is left.
     Stopped {
         /// The app's native name.
@@ -233,6 +238,7 @@ impl fmt::Display for Condition {
                 }
             }
             Self::Running { unit } => write!(f, "{unit} is active"),
+            Self::Loaded { unit } => write!(f, "{unit} is loaded"),
             Self::Stopped { unit } => write!(f, "{unit} is stopped"),
             Self::Failed { unit } => write!(f, "{unit} has failed"),
             Self::Stale { unit } => write!(f, "the service manager holds an older {unit}"),

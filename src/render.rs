@@ -142,8 +142,10 @@ fn identity(service: &Service) -> Vec<String> {
         RunAs::Invoker => Vec::new(),
         RunAs::Dynamic => vec!["DynamicUser=yes".into()],
         RunAs::User { user, group } => {
-            let group = group.as_ref().map(|group| format!("Group={group}"));
-            std::iter::once(format!("User={user}")).chain(group).collect()
+            let group = group.as_ref().map(|group| format!("Group={}", specifiers(group)));
+            std::iter::once(format!("User={}", specifiers(user)))
+                .chain(group)
+                .collect()
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::{
     ffi::OsString,
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     time::Duration,
 };
 
@@ -183,9 +183,90 @@ pub trait System: Probe {
     fn lock(&self, path: &Path) -> io::Result<Option<Lock>>;
 }
 
+/// The same place without `..`, which systemd refuses in a path. The parent of a link is the parent of what it points to;
+/// every other link stays.
+pub fn without_parents(look: &dyn Probe, path: &Path) -> PathBuf {
+    const MOST_LINKS: u32 = 40; // as in path_resolution(7)
+    let mut links = MOST_LINKS;
+    follow(look, path, &mut links)
+}
+
+fn follow(look: &dyn Probe, path: &Path, links: &mut u32) -> PathBuf {
+    let mut place = PathBuf::new();
+    for component in path.components() {
+        if component != Component::ParentDir {
+            place.push(component);
+            continue;
+        }
+        while *links > 0
+            && let Ok(Some(Entry { kind, .. })) = look.entry(&place)
+            && let EntryKind::Link(target) = kind
+        {
+            *links -= 1;
+            place.pop();
+            place = follow(look, &place.join(target), links);
+        }
+        place.pop();
+    }
+    place
+}
+
 /// Where [`System::write_file`] and [`System::link`] prepare what they then move into place. A fixed name, so that
 /// what a kill leaves there is found and removed.
 pub fn staging(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.autoglm-boot-new"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform;
+
+    /// What the kernel makes of the same path is the judge.
+    #[test]
+    fn a_path_without_parents_leads_to_the_same_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = fs::canonicalize(folder.path()).expect("it is there");
+        for folder in ["real/deep/app", "other"] {
+            fs::create_dir_all(root.join(folder)).expect("it is writable");
+        }
+        for (link, target) in [
+            ("link", "real/deep/app"),
+            ("twice", "link"),
+            ("back", "other/../link"),
+            ("absolute", root.join("real/deep").to_str().expect("UTF-8")),
+        ] {
+            platform::symlink(Path::new(target), &root.join(link)).expect("it is writable");
+        }
+        for (path, expected) in [
+            ("other/../real", "real"),
+            ("other/./..//real/../other", "other"),
+            ("link/..", "real/deep"),
+            ("link/../../..", ""),
+            ("twice/../app", "real/deep/app"),
+            ("back/../app", "real/deep/app"),
+            ("absolute/../deep", "real/deep"),
+            ("link", "link"),
+            ("absolute/app/../app", "absolute/app"),
+        ] {
+            let path = root.join(path);
+            let plain = without_parents(&Real, &path);
+            assert_eq!(
+                plain,
+                root.join(expected).components().collect::<PathBuf>(),
+                "{}",
+                path.display()
+            );
+            assert_eq!(
+                fs::canonicalize(&plain).ok(),
+                fs::canonicalize(&path).ok(),
+                "{}",
+                path.display()
+            );
+        }
+        assert_eq!(without_parents(&Real, Path::new("/../../usr")), Path::new("/usr"));
+        platform::symlink(Path::new("round"), &root.join("round")).expect("it is writable");
+        assert_eq!(without_parents(&Real, &root.join("round/../other")), root.join("other"));
+    }
 }

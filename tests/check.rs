@@ -100,6 +100,28 @@ fn programs_become_absolute_and_are_never_followed_through_links() {
     );
 }
 
+/// systemd refuses a folder or a file whose path has `..` in it.
+#[test]
+fn a_place_is_told_without_the_way_through_its_parents() {
+    let service = checked(
+        "service.working_directory = \"../root/../nobody\"\nservice.environment_files = [\"../app/secrets.env\"]\n\
+         service.path = [\"../bin\"]\nservice.pre_start = [[\"../app/run\"]]\n",
+    )
+    .service;
+    assert_eq!(service.working_directory, Path::new("/srv/nobody"));
+    assert_eq!(service.environment_files, [Path::new("/srv/app/secrets.env")]);
+    assert_eq!(service.path, [Path::new("/srv/bin")]);
+    assert_eq!(service.pre_start, [["/srv/app/run"]]);
+    let manifest = read(
+        Path::new("/srv/root/../app/app.toml"),
+        b"app.name = \"a\"\nservice.command = [\"./run\"]\n",
+    )
+    .unwrap();
+    let service = check(&manifest, &Wish::default(), &machine(0)).unwrap().service;
+    assert_eq!(service.working_directory, Path::new("/srv/app"));
+    assert_eq!(service.command, ["/srv/app/run"]);
+}
+
 #[test]
 fn what_the_machine_lacks_is_no_mistake_of_the_manifest() {
     for (text, told) in [
@@ -111,7 +133,7 @@ fn what_the_machine_lacks_is_no_mistake_of_the_manifest() {
             "service.command = [\"./gone\"]\n",
             "the program /srv/app/gone is not there",
         ),
-        ("service.command = [\"../app/gone\"]\n", "/srv/app/../app/gone"),
+        ("service.command = [\"../other/gone\"]\n", "program /srv/other/gone"),
         ("service.command = [\"./main.py\"]\n", "is not executable"),
         ("service.command = [\"/srv/app\"]\n", "is no program"),
         ("service.pre_start = [[\"nope\"]]\n", "no program \"nope\""),
@@ -307,6 +329,15 @@ fn what_cannot_be_carried_unchanged_is_refused() {
         ("service.environment.A = \"\\U0010FFFF\"\n", "noncharacter"),
         ("service.command = [\"./a\\\"b\"]\n", "a program's path is refused"),
         ("service.path = [\"a:b\"]\n", "colon"),
+        (
+            &format!("service.command = [\"./run\"{}]\n", ",\"\"".repeat(200_000)),
+            "more words",
+        ),
+        (
+            &format!("app.description = \"{}\"\n", "%".repeat(600_000)),
+            "longer than a line",
+        ),
+        (&format!("logging.level = \"{}\"\n", &long[10..]), "131072 bytes"),
         (&format!("service.environment.A = \"{}\"\n", &long[2..]), "131072 bytes"),
         (&format!("service.command = [\"./run\", \"{long}\"]\n"), "131072 bytes"),
         (&format!("service.command = {lines}\n"), "longer than a line"),
@@ -325,6 +356,19 @@ fn what_cannot_be_carried_unchanged_is_refused() {
     }
     checked(&format!("service.environment.A = \"{}\"\n", &long[3..]));
     checked(&format!("service.command = [\"./run\", \"{}\"]\n", &long[1..]));
+    // All 66 of them, in each place.
+    let planes = (0..=0x10_u32).flat_map(|plane| [plane << 16 | 0xfffe, plane << 16 | 0xffff]);
+    for code in planes.chain(0xfdd0..=0xfdef) {
+        let c = format!("\\U{code:08X}");
+        for text in [
+            format!("service.environment.A = \"a{c}b\"\n"),
+            format!("service.command = [\"./run\", \"a{c}b\"]\n"),
+            format!("service.pre_start = [[\"./run\", \"a{c}b\"]]\n"),
+        ] {
+            let problems = checked_as(0, None, &text).expect_err(&text);
+            assert_eq!(problems.exit(), Exit::Usage, "{text}");
+        }
+    }
     let carried = checked("service.environment = { A = \"\\u0001\\n\\t\\u007f é😀 \" }\nservice.command = [\"./run\", \"\\n\\uFFFD\", \"\"]\n").service;
     assert_eq!(carried.environment, [("A".into(), "\u{1}\n\t\u{7f} é😀 ".into())]);
     assert_eq!(carried.command[1..], ["\n\u{fffd}", ""]);

@@ -23,7 +23,7 @@ const OTHERS: [&str; 3] = ["model-server.service", "postgresql.service", "redis.
 
 /// A lab that has what the machine in memory has, the services that cases depend on, and our reset units.
 fn lab_like_the_machine(name: &str) -> Lab {
-    let lab = Lab::up(name, &[]);
+    let lab = Lab::with_program(name);
     for (old, new) in [("app", "alice"), ("web", "bob")] {
         lab.run(&format!("groupmod -n {new} {old} && usermod -l {new} {old}"))
             .expect(0);
@@ -106,6 +106,7 @@ fn systemd_verifies_every_case_without_a_word_and_finds_what_is_broken() {
     // The check can fail: what is right but for one line is found, in both scopes.
     for scope in [Scope::System, Scope::User] {
         let case = cases.iter().find(|case| case.service.scope == scope).unwrap();
+        let mut found = 0;
         for (line, with, said) in [
             ("Type=exec", "Typo=exec", "'Typo'"),
             ("Type=exec", "Type=exek", "exek"),
@@ -120,7 +121,24 @@ fn systemd_verifies_every_case_without_a_word_and_finds_what_is_broken() {
             lab.write(&broken, &case.unit.text.replace(line, with), 0o644);
             let out = verify(&lab, scope, &broken);
             assert!(out.code != 0 && out.stderr.contains(said), "{line} -> {with}: {out:#?}");
+            found += 1;
         }
+        assert!(found > 3, "{scope:?}: {found}");
+    }
+}
+
+/// The machine in memory is a double: on a real one like it, the program writes the same units.
+#[test]
+fn the_program_renders_every_case_as_it_is_expected() {
+    let lab = lab_like_the_machine("render");
+    for case in cases() {
+        lab.write("/srv/app/app.toml", &case.file("app.toml").unwrap(), 0o644);
+        let render = "autoglm-boot render --manifest /srv/app/app.toml";
+        let out = match case.service.scope {
+            Scope::System => lab.run(render),
+            Scope::User => lab.as_user("alice", render),
+        };
+        assert_eq!(out.expect(0).stdout, case.unit.text, "{}", case.name());
     }
 }
 

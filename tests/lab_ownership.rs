@@ -145,6 +145,54 @@ fn a_foreign_unit_is_refused_with_a_diff_and_adopted_only_when_told_and_put_back
     refused_adopted_and_put_back(&lab, "vendor", "/lib/systemd/system/app.service", true, &diff);
 }
 
+/// Names and places of units that nobody wrote to the folder of the administrator.
+#[test]
+fn an_alias_a_runtime_file_a_static_unit_and_an_init_script_are_foreign_and_put_back_as_well() {
+    let lab = Lab::with_program("kinds");
+    manifest(&lab, "app", SLEEP);
+    let diff = ["-Description=by hand", "-ExecStart=/bin/sleep 111", "+ExecStart="];
+    let foreign = FOREIGN.replace("other-name", "app");
+
+    // The name is another unit's second one.
+    lab.write("/etc/systemd/system/real.service", &foreign, 0o644);
+    lab.run("systemctl daemon-reload && systemctl enable --now real")
+        .expect(0);
+    refused_adopted_and_put_back(&lab, "alias", "/etc/systemd/system/real.service", true, &diff);
+    lab.run("systemctl disable --now real && rm /etc/systemd/system/real.service && systemctl daemon-reload")
+        .expect(0);
+
+    // It lasts until the next boot, and ours goes before it.
+    lab.write("/root/app.service", FOREIGN, 0o644); // /run is mounted inside of the lab
+    lab.run(
+        "mkdir -p /run/systemd/system && cp /root/app.service /run/systemd/system && systemctl daemon-reload && systemctl start app",
+    )
+    .expect(0);
+    refused_adopted_and_put_back(&lab, "runtime", "/run/systemd/system/app.service", true, &diff);
+    lab.run("systemctl stop app && rm /run/systemd/system/app.service && systemctl daemon-reload")
+        .expect(0);
+
+    // A vendor's that starts at boot by a link of the vendor's own.
+    let (text, _) = FOREIGN.split_once("[Install]").unwrap();
+    lab.write("/usr/lib/systemd/system/app.service", text, 0o644);
+    lab.run(
+        "cd /usr/lib/systemd/system && mkdir -p multi-user.target.wants && ln -s ../app.service multi-user.target.wants/ && \
+         systemctl daemon-reload && systemctl start app",
+    )
+    .expect(0);
+    refused_adopted_and_put_back(&lab, "static", "/lib/systemd/system/app.service", true, &diff);
+    lab.run(
+        "systemctl stop app && cd /usr/lib/systemd/system && rm app.service multi-user.target.wants/app.service && systemctl daemon-reload",
+    )
+    .expect(0);
+
+    // systemd makes a unit of an init script.
+    let script = "#!/bin/sh\n### BEGIN INIT INFO\n# Provides: app\n# Required-Start:\n# Required-Stop:\n\
+                  # Default-Start: 2 3 4 5\n# Default-Stop: 0 1 6\n### END INIT INFO\nexit 0\n";
+    lab.write("/etc/init.d/app", script, 0o755);
+    lab.run("systemctl daemon-reload").expect(0);
+    refused_adopted_and_put_back(&lab, "init.d", "generator.late/app.service", false, &["+ExecStart="]);
+}
+
 /// systemd looks for units made at run time first: an adoption would not be seen until they are gone.
 #[test]
 fn a_unit_made_at_run_time_is_refused_also_by_adopt_until_it_is_stopped() {
@@ -323,6 +371,33 @@ fn a_unit_changed_by_hand_is_shown_and_refused_and_overwritten_only_by_force() {
         installed.replace("\"1000\"", "\"1001\""),
         "as from the start"
     );
+}
+
+/// There is nothing that systemd could stop, and it says so with an error.
+#[test]
+fn what_was_removed_or_broken_by_hand_is_uninstalled_like_any_other() {
+    let lab = Lab::with_program("broken");
+    manifest(&lab, "app", SLEEP);
+    let before = lab.listing(&FOLDERS);
+    for broken in [format!("rm {UNIT}"), format!("sed -i /^ExecStart=/d {UNIT}")] {
+        for (stop, is_running) in [("true", true), ("systemctl stop app", false)] {
+            install(&lab, "app", "").expect(0);
+            let pid = show(&lab, "app", "MainPID");
+            lab.run(&format!("{stop} && {broken} && systemctl daemon-reload"))
+                .expect(0);
+            assert_ne!(show(&lab, "app", "LoadState"), "loaded", "{broken}");
+            assert_eq!(is_active(&lab, "app"), is_running, "{broken}, {stop}");
+            says(&lab.run("autoglm-boot status app").stdout, &["(drifted)"]);
+            lab.run("autoglm-boot uninstall app").expect(0);
+            assert_eq!(lab.listing(&FOLDERS), before, "{broken}, {stop}");
+            assert_eq!(
+                lab.run(&format!("ls /proc/{pid}")).code,
+                2,
+                "{broken}, {stop}: it runs on"
+            );
+            status(&lab, "app", "not installed", 4);
+        }
+    }
 }
 
 #[test]

@@ -162,6 +162,10 @@ fn an_app_that_cannot_start_is_refused_with_cause_and_repair_and_leaves_nothing(
             "command = [\"sleep\", \"9\"]\n[dependencies]\nrequires = [\"nothing-there\"]",
             "requires nothing-there.service",
         ),
+        (
+            "command = [\"sleep\", \"9\"]\n[raw.systemd.Service]\nExecStart = \"\"",
+            "check [raw.systemd]",
+        ),
     ];
     for (service, said) in cases {
         lab.write(

@@ -200,6 +200,9 @@ fn repair(live: &Live) -> String {
         }
         (1, 216 | 217) => "check service.user and service.group",
         (1, 226) => "check the paths of [raw.systemd] and service.working_directory",
+        _ if live.load == "bad-setting" => {
+            "check [raw.systemd] and the drop-ins: the lines above say what systemd refuses"
+        }
         _ if live.result == "oom-kill" => "raise resources.memory, or give the machine more",
         _ => "repair the app, try its command by hand as its user, then install again",
     };

@@ -184,6 +184,11 @@ impl Live {
         !self.load.is_empty() && self.load != "not-found"
     }
 
+    /// Whether the service manager has read it, or still runs what it had read before.
+    pub fn is_loaded(&self) -> bool {
+        !matches!(self.load.as_str(), "not-found" | "bad-setting" | "error") || self.active != "inactive"
+    }
+
     /// Whether it is up or on its way up.
     pub fn is_up(&self) -> bool {
         matches!(self.active.as_str(), "active" | "activating" | "reloading")

@@ -13,6 +13,9 @@ use crate::{
 const LONGEST_WORD: usize = 131_071;
 /// systemd's limit for one line of a unit (`LONG_LINE_MAX`), with room for the directive.
 const LONGEST_LINE: usize = 1024 * 1024 - 256;
+/// What the kernel passes on to one process, three quarters of it: the words, their ends, and a pointer to each (`ARG_MAX`,
+/// execve(2)).
+const MOST_WORDS: usize = 3 * 512 * 1024;
 /// Room for `PATH=` and the folders that follow those of the manifest.
 const DEFAULT_PATH: usize = 128;
 
@@ -49,8 +52,7 @@ fn argument(text: &str) -> Option<&'static str> {
 }
 
 impl Checker<'_> {
-    /// Refuses what would not arrive. That all arguments and variables together stay below 1.5 MiB (`ARG_MAX`,
-    /// execve(2)) needs no check: a manifest has 1 MiB at most.
+    /// Refuses what would not arrive.
     pub(super) fn check_carried(&mut self, service: &Service) {
         let m = self.manifest;
         let pre_start = m.service.pre_start.iter().map(|at| &at.span);
@@ -63,9 +65,22 @@ impl Checker<'_> {
                 self.wrong(why, span, "encode it, or hand it over in a file");
             }
             self.check_length(argv.iter().map(String::len), span);
+            self.check_number(argv, &service.environment, span);
         }
         if let (Some(Probe::Command { argv }), Some(at)) = (&service.readiness.probe, &m.readiness.command) {
             self.check_length(argv.iter().map(String::len), &at.span);
+        }
+        if let Some(at) = &m.app.description
+            && at.value.len() * 2 > LONGEST_LINE
+        {
+            self.wrong(
+                "this may be longer than a line of a unit can be",
+                &at.span,
+                "shorten it",
+            );
+        }
+        if let (Some((level, variable)), Some(at)) = (&service.logging.level, &m.logging.level) {
+            self.check_length([variable.len() + 1 + level.len()], &at.span);
         }
         let folder = m.service.working_directory.as_ref().map_or(0..0, |at| at.span.clone());
         self.check_path(&service.working_directory, &folder);
@@ -103,6 +118,16 @@ impl Checker<'_> {
         if let Some(last) = written.last() {
             let lengths = service.path.iter().map(|folder| folder.as_os_str().len() + 1);
             self.check_length([lengths.sum::<usize>() + DEFAULT_PATH], &last.span);
+        }
+    }
+
+    fn check_number(&mut self, argv: &[String], environment: &[(String, String)], span: &Range<usize>) {
+        const END_AND_POINTER: usize = 9;
+        let words = argv.iter().map(String::len);
+        let variables = environment.iter().map(|(key, value)| key.len() + 1 + value.len());
+        if words.chain(variables).map(|word| word + END_AND_POINTER).sum::<usize>() > MOST_WORDS {
+            let message = "with the variables, these are more words than a process can be given";
+            self.wrong(message, span, "put them into a file");
         }
     }
 

@@ -52,8 +52,9 @@ fn unit(name: &str) -> Option<String> {
     }
     let (stem, kind) = name.rsplit_once('.')?;
     let is_legal = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c); // systemd.unit(5)
+    let is_instance = !stem.starts_with('@') && !stem.ends_with('@'); // systemd drops the one, and guesses at the other
     let is_unit = !stem.is_empty() && stem.chars().all(is_legal) && KINDS.contains(&kind) && name.len() <= 255;
-    is_unit.then(|| name.to_owned())
+    (is_unit && is_instance).then(|| name.to_owned())
 }
 
 #[cfg(test)]
@@ -72,6 +73,8 @@ mod tests {
             ("-a", None),
             ("9a", None),
             (".service", None),
+            ("@a.service", None),
+            ("getty@.service", None),
             ("a b.service", None),
             ("a.conf", None),
             ("a/b.mount", None),

@@ -16,7 +16,7 @@ use crate::{
     manifest,
     report::{Report, Voice},
     service::Scope,
-    system::{EntryKind, Probe, System},
+    system::{EntryKind, Probe, System, without_parents},
 };
 
 mod check_manifest;
@@ -136,7 +136,7 @@ fn read_manifest(look: &dyn Probe, path: &Path) -> Result<manifest::Manifest, Fa
         _ => {}
     }
     let bytes = look.read(path).map_err(|error| unreadable(&error))?;
-    let path = absolute(path)?;
+    let path = without_parents(look, &absolute(path)?);
     manifest::read(&path, &bytes).map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))
 }
 

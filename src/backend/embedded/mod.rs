@@ -197,7 +197,9 @@ impl Backend for Embedded {
             Condition::Running { unit } => holds(active(unit) == "active", active(unit)),
             Condition::Stopped { unit } => holds(matches!(active(unit).as_str(), "inactive" | "failed"), active(unit)),
             Condition::Failed { unit } => holds(active(unit) == "failed", active(unit)),
-            Condition::Stale { .. } | Condition::Lingering { .. } | Condition::Manager => holds(true, String::new()),
+            Condition::Loaded { .. } | Condition::Stale { .. } | Condition::Lingering { .. } | Condition::Manager => {
+                holds(true, String::new())
+            }
         })
     }
 

@@ -217,6 +217,10 @@ impl Backend for Systemd {
                 let live = evidence::one(self, look, unit)?;
                 Ok(holds(live.active == "active", live.active))
             }
+            Condition::Loaded { unit } => {
+                let live = evidence::one(self, look, unit)?;
+                Ok(holds(live.is_loaded(), live.load))
+            }
             Condition::Stopped { unit } => {
                 let live = evidence::one(self, look, unit)?;
                 Ok(holds(

@@ -181,7 +181,7 @@ impl Systemd {
                 self.systemctl([verb, &unit])
             },
             only_if: None,
-            undo: starts.then(|| Box::new(Step::run(self.systemctl(["stop", &unit])))),
+            undo: starts.then(|| Box::new(self.stop(&unit))),
         });
         if let Some(deadline) = options.wait {
             steps.push(Step::Await {
@@ -195,6 +195,12 @@ impl Systemd {
             });
         }
         steps
+    }
+
+    /// A unit that systemd could not load, or that was removed by hand, is refused by `systemctl stop`: there is nothing to stop.
+    pub(super) fn stop(&self, unit: &str) -> Step {
+        let condition = Condition::Loaded { unit: unit.into() };
+        Step::run_if(self.systemctl(["stop", unit]), condition)
     }
 
     /// What starts the earlier version again after an undo, and sees that it runs.

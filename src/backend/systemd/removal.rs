@@ -33,7 +33,7 @@ impl Systemd {
                 .service
                 .as_ref()
                 .map_or(Duration::from_secs(90), |service| service.stop_timeout);
-            steps.push(Step::run(self.systemctl(["stop", &unit])));
+            steps.push(self.stop(&unit));
             steps.push(Step::Await {
                 condition: Condition::Stopped { unit: unit.clone() },
                 deadline: timeout + SLACK,
@@ -73,7 +73,7 @@ impl Systemd {
                 steps.push(Step::Run {
                     cmd: self.systemctl(["start", &unit]),
                     only_if: None,
-                    undo: Some(Box::new(Step::run(self.systemctl(["stop", &unit])))),
+                    undo: Some(Box::new(self.stop(&unit))),
                 });
             }
         }
