@@ -1,31 +1,58 @@
 //! Runs a plan: whole or nothing. Under the lock, an intent journal first; each step marked before and after; on a failure
 //! or an interrupt everything that was begun is undone, and what could not be undone is named.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+    ops::Range,
+    path::Path,
+    time::Duration,
+};
 
 use crate::{
+    backend::Backend,
     exit::{Exit, Failure},
-    journal::{self, Found, Intent, Journal, Mark},
-    plan::{Plan, Step},
+    journal::{self, Before, Found, Intent, Journal, Mark},
+    plan::{Names, Plan, Step, Task},
     report::Report,
     session::Session,
     system::System,
 };
 
 mod hands;
+mod wait;
 
 use hands::Hands;
 
 /// How long an undo waits for what it has to wait for.
 const UNDO_DEADLINE: Duration = Duration::from_mins(2);
 
+/// What a failure of one app means to the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// Everything is undone.
+    Undone,
+    /// Only that app is undone, and what requires it.
+    Kept,
+}
+
+/// Apps that failed and were undone while others were kept: native name, and why.
+pub type Dropped = BTreeMap<String, Failure>;
+
 /// Does what the plan says.
 ///
 /// The error says what went wrong and how the undo went; its exit code is [`Exit::Failed`], [`Exit::UndoIncomplete`] or
 /// the interrupt's.
-pub fn apply(session: &Session, verb: &str, name: &str, plan: Plan, report: &mut Report) -> Result<(), Failure> {
+pub fn apply(
+    session: &Session,
+    verb: &str,
+    names: &[String],
+    plan: Plan,
+    others: Others,
+    report: &mut Report,
+) -> Result<Dropped, Failure> {
     if plan.is_empty() {
-        return Ok(());
+        return Ok(Dropped::new());
     }
     let nothing_done = |error: std::io::Error| {
         Failure::new(
@@ -36,38 +63,31 @@ pub fn apply(session: &Session, verb: &str, name: &str, plan: Plan, report: &mut
             ),
         )
     };
-    let system = session.system();
-    let intent = Intent::new(verb, name, plan, system).map_err(nothing_done)?;
+    let (system, backend) = (session.system(), session.backend());
+    let intent = Intent::new(verb, names, backend.name(), plan, system).map_err(nothing_done)?;
     let journal = Journal::write(session.state(), &intent, system).map_err(nothing_done)?;
-    let run = Run {
-        hands: Hands { session },
-        intent: &intent,
-        journal: &journal,
-    };
-    match run.forward(report) {
-        Ok(()) => Ok(()),
+    let mut run = Run::new(session, backend, &intent, &journal);
+    match run.forward(others, report) {
+        Ok(()) => Ok(run.dropped),
         Err((begun, failure)) => Err(run.backward(begun, failure, report)),
     }
 }
 
 /// Finishes or undoes what an earlier run left, and says so.
-pub fn recover(session: &Session, found: &Found, report: &mut Report) -> Result<(), Failure> {
+pub fn recover(session: &Session, backend: &dyn Backend, found: &Found, report: &mut Report) -> Result<(), Failure> {
     let intent = &found.intent;
-    let run = Run {
-        hands: Hands { session },
-        intent,
-        journal: &found.journal,
-    };
+    let run = Run::new(session, backend, intent, &found.journal);
+    let names = Names(&intent.names);
     if found.is_committed {
         report.note(&format!(
-            "an earlier {} of {} was complete; its journal is removed",
-            intent.verb, intent.name
+            "an earlier {} of {names} was complete; its journal is removed",
+            intent.verb
         ));
         return run.close();
     }
     report.note(&format!(
-        "an earlier {} of {} was interrupted: undoing it",
-        intent.verb, intent.name
+        "an earlier {} of {names} was interrupted: undoing it",
+        intent.verb
     ));
     if run.is_untouched(found.begun) {
         return run.close();
@@ -77,9 +97,9 @@ pub fn recover(session: &Session, found: &Found, report: &mut Report) -> Result<
     let begun = if is_same_boot {
         found.begun
     } else {
-        intent.plan.steps.len()
+        intent.plan.tasks.len()
     };
-    let errors = run.undo(begun, report);
+    let errors = run.undo(begun, &|_| true, report);
     if errors.is_empty() {
         return run.close();
     }
@@ -88,12 +108,15 @@ pub fn recover(session: &Session, found: &Found, report: &mut Report) -> Result<
 
 /// Does what the plan says, with nothing to undo: a start, a stop. The error is the step's own.
 pub fn perform(session: &Session, plan: &Plan, report: &mut Report) -> Result<(), Failure> {
-    let hands = Hands { session };
-    for step in &plan.steps {
+    let hands = Hands {
+        session,
+        backend: session.backend(),
+    };
+    for task in &plan.tasks {
         hands.heed_interrupt()?;
-        report.begin(step);
-        let evidence = hands.perform(step, false, report)?;
-        report.done(step, &evidence);
+        report.begin(&task.step);
+        let evidence = hands.perform(&task.step, false, report)?;
+        report.done(task, &evidence);
     }
     Ok(())
 }
@@ -103,31 +126,134 @@ struct Run<'a> {
     hands: Hands<'a>,
     intent: &'a Intent,
     journal: &'a Journal,
+    before: HashMap<&'a Path, &'a Before>,
+    dropped: Dropped,
 }
 
-impl Run<'_> {
-    fn system(&self) -> &dyn System {
+impl<'a> Run<'a> {
+    fn new(session: &'a Session, backend: &'a dyn Backend, intent: &'a Intent, journal: &'a Journal) -> Self {
+        Self {
+            hands: Hands { session, backend },
+            intent,
+            journal,
+            before: intent.before.iter().map(|(path, was)| (path.as_path(), was)).collect(),
+            dropped: Dropped::new(),
+        }
+    }
+
+    fn system(&self) -> &'a dyn System {
         self.hands.session.system()
     }
 
     /// Every step in order; an error comes with the number of steps that were begun.
-    fn forward(&self, report: &mut Report) -> Result<(), (usize, Failure)> {
-        for (number, step) in self.intent.plan.steps.iter().enumerate() {
-            let at = |begun| move |failure| (begun, failure);
-            self.hands.heed_interrupt().map_err(at(number))?;
-            self.mark(Mark::Begun(number)).map_err(at(number))?;
-            report.begin(step);
-            let evidence = self.hands.perform(step, false, report).map_err(at(number + 1))?;
-            report.done(step, &evidence);
-            self.mark(Mark::Done(number)).map_err(at(number + 1))?;
+    fn forward(&mut self, others: Others, report: &mut Report) -> Result<(), (usize, Failure)> {
+        let tasks = &self.intent.plan.tasks;
+        let mut next = 0;
+        while next < tasks.len() {
+            let group = next..wait::end_of_group(tasks, next);
+            self.hands.heed_interrupt().map_err(|failure| (next, failure))?;
+            self.mark_begun(&group).map_err(|failure| (next, failure))?;
+            next = group.end;
+            let failed = match tasks[group.start].step {
+                Step::Await { .. } => self.wait(group, others, report),
+                _ => self
+                    .step(&tasks[group.start], report)
+                    .map_err(|failure| (None, failure)),
+            };
+            if let Err((of, failure)) = failed {
+                // Where others are kept, waits have been dropped already: what fails here fails for all of them.
+                let of = of.or_else(|| tasks[next - 1].of.clone());
+                match of {
+                    Some(unit) if others == Others::Kept => self.drop(&unit, failure, next, report),
+                    _ => Err(failure),
+                }
+                .map_err(|failure| (next, failure))?;
+            }
         }
-        let all = self.intent.plan.steps.len();
-        self.mark(Mark::Committed).map_err(|failure| (all, failure))?;
+        self.commit().map_err(|failure| (tasks.len(), failure))?;
         // From here on it is done, whatever happens: a journal that stays says so itself.
         self.close().or_else(|failure| {
             report.warn(&failure.message);
             Ok(())
         })
+    }
+
+    /// One step, as far as it is of apps that are still meant.
+    fn step(&self, task: &Task, report: &mut Report) -> Result<(), Failure> {
+        if task.of.as_ref().is_some_and(|unit| self.dropped.contains_key(unit)) {
+            return Ok(());
+        }
+        let Some(step) = task.step.only_of(&|unit| !self.dropped.contains_key(unit)) else {
+            return Ok(());
+        };
+        report.begin(&step);
+        let evidence = self.hands.perform(&step, false, report)?;
+        let of = task.of.clone();
+        report.done(&Task { of, step }, &evidence);
+        Ok(())
+    }
+
+    /// Waits that follow each other, together. The error says whose it is.
+    fn wait(
+        &mut self,
+        group: Range<usize>,
+        others: Others,
+        report: &mut Report,
+    ) -> Result<(), (Option<String>, Failure)> {
+        let tasks = &self.intent.plan.tasks[group.clone()];
+        let mut waits = wait::Waits::begin(self.hands, tasks, false);
+        while let Some(answers) = waits.round(report).map_err(|failure| (None, failure))? {
+            for (task, answer) in answers {
+                let of = task.of.clone().unwrap_or_default();
+                match answer {
+                    _ if self.dropped.contains_key(&of) => {}
+                    Ok(evidence) => report.done(task, &evidence),
+                    Err(failure) if others == Others::Kept => self
+                        .drop(&of, failure, group.end, report)
+                        .map_err(|failure| (None, failure))?,
+                    Err(failure) => return Err((task.of.clone(), failure)),
+                }
+            }
+            waits.forget(&|unit| self.dropped.contains_key(unit));
+        }
+        Ok(())
+    }
+
+    /// Undoes one app and what requires it; the others go on.
+    fn drop(&mut self, unit: &str, failure: Failure, begun: usize, report: &mut Report) -> Result<(), Failure> {
+        let mut gone = vec![unit.to_owned()];
+        let mut next = 0;
+        while let Some(needed) = gone.get(next).cloned() {
+            let requires = self.intent.plan.requires.iter();
+            let dependants = requires.filter(|(by, on)| *on == needed && !self.dropped.contains_key(by));
+            for (by, _) in dependants {
+                if !gone.contains(by) {
+                    gone.push(by.clone());
+                }
+            }
+            next += 1;
+        }
+        report.failed(&failure);
+        let errors = self.undo(begun, &|of| gone.iter().any(|gone| gone == of), report);
+        if !errors.is_empty() {
+            return Err(Failure::new(
+                failure.exit,
+                format!("{}\n{}", failure.message, errors.join("\n")),
+            ));
+        }
+        for by in &gone[1..] {
+            let message = format!("{by}: it requires {unit}, which failed");
+            self.dropped.insert(
+                by.clone(),
+                Failure::new(Exit::Failed, message).repair("repair that one first"),
+            );
+        }
+        self.dropped.insert(unit.to_owned(), failure);
+        let units = self.intent.plan.tasks.iter().filter_map(|task| task.of.as_ref());
+        if units.into_iter().all(|unit| self.dropped.contains_key(unit)) {
+            return Err(Failure::new(Exit::Failed, "none of them could be kept"));
+        }
+        Ok(())
     }
 
     /// Undoes, and makes of the failure what the user is told.
@@ -136,62 +262,114 @@ impl Run<'_> {
         let errors = if begun == 0 {
             Vec::new()
         } else {
-            self.undo(begun, report)
+            self.undo(begun, &|unit| !self.dropped.contains_key(unit), report)
         };
+        let mut message = failure.message;
+        for dropped in self.dropped.values() {
+            let _ = write!(message, "\n{}", dropped.message); // writing to a string cannot fail
+        }
         if !errors.is_empty() {
-            return self.incomplete(&failure.message, &errors);
+            return self.incomplete(&message, &errors);
         }
         if let Err(left) = self.close() {
             return left;
         }
         let undone = if begun == 0 {
             "Nothing was changed."
+        } else if self.intent.names.len() > 1 {
+            "Undone: all of them are as they were before. Their own files are yours: if they were changed in place, they still are."
         } else if self.intent.plan.replaces {
             "Undone: the earlier version is back. The app's own files are yours: if they were changed in place, they still are."
         } else {
             "Undone: nothing is left of it."
         };
         Failure {
-            message: format!("{}\n{undone}", failure.message),
+            message: format!("{message}\n{undone}"),
             ..failure
         }
     }
 
-    /// Undoes the steps that were begun: takes back, in reverse order, what came after the first [`Step::OnRollback`]; does
-    /// what those say, in order; then takes back the rest.
-    fn undo(&self, begun: usize, report: &mut Report) -> Vec<String> {
-        let steps = &self.intent.plan.steps[..begun];
-        let is_kept = |step: &Step| matches!(step, Step::OnRollback(_));
-        let (early, late) = steps.split_at(steps.iter().position(is_kept).unwrap_or(steps.len()));
-        let mut errors = self.take_back_all(late, report);
-        for step in late {
-            if let Step::OnRollback(step) = step {
-                report.undo(step);
-                if let Err(failure) = self.hands.perform(step, true, report) {
-                    errors.push(format!("{step}: {}", failure.message));
-                }
-            }
+    /// Undoes the steps that were begun, as far as they are of all or of these apps: takes back, in reverse order, what came
+    /// after the first [`Step::OnRollback`]; does what those say, in order; then takes back the rest.
+    fn undo(&self, begun: usize, is_meant: &dyn Fn(&str) -> bool, report: &mut Report) -> Vec<String> {
+        let is_partial = !self
+            .intent
+            .plan
+            .tasks
+            .iter()
+            .all(|task| task.of.as_deref().is_none_or(is_meant));
+        let tasks = &self.intent.plan.tasks[..begun];
+        let is_of = |task: &&Task| {
+            let is_of_all = || !is_partial || task.step.is_for_part();
+            task.of.as_deref().map_or_else(is_of_all, is_meant)
+        };
+        let at = tasks.iter().position(|task| matches!(task.step, Step::OnRollback(_)));
+        let (early, late) = tasks.split_at(at.unwrap_or(tasks.len()));
+        let mut errors = Vec::new();
+        for task in late.iter().rev().filter(is_of) {
+            errors.extend(self.take_back(&task.step, is_meant, report).err());
         }
-        errors.extend(self.take_back_all(early, report));
+        let back: Vec<_> = late
+            .iter()
+            .filter(is_of)
+            .filter_map(|task| on_rollback(task, is_meant))
+            .collect();
+        errors.extend(self.bring_back(&back, report));
+        for task in early.iter().rev().filter(is_of) {
+            errors.extend(self.take_back(&task.step, is_meant, report).err());
+        }
+        let paths: Vec<_> = self.before.keys().copied().collect();
+        errors.extend(self.system().sync(&paths).err().map(|error| error.to_string()));
         errors
     }
 
-    fn take_back_all(&self, steps: &[Step], report: &mut Report) -> Vec<String> {
-        steps
-            .iter()
-            .rev()
-            .filter_map(|step| self.take_back(step, report).err())
-            .collect()
+    /// What is done once the files are back; waits that follow each other together.
+    fn bring_back(&self, tasks: &[Task], report: &mut Report) -> Vec<String> {
+        let mut errors = Vec::new();
+        let mut next = 0;
+        while next < tasks.len() {
+            let group = &tasks[next..wait::end_of_group(tasks, next)];
+            next += group.len();
+            for task in group {
+                report.undo(&task.step);
+            }
+            if !matches!(group[0].step, Step::Await { .. }) {
+                let done = self.hands.perform(&group[0].step, true, report);
+                errors.extend(
+                    done.err()
+                        .map(|failure| format!("{}: {}", group[0].step, failure.message)),
+                );
+                continue;
+            }
+            let mut waits = wait::Waits::begin(self.hands, group, true);
+            loop {
+                match waits.round(report) {
+                    Ok(None) => break,
+                    Ok(Some(answers)) => errors.extend(
+                        answers
+                            .into_iter()
+                            .filter_map(|(task, answer)| Some(format!("{}: {}", task.step, answer.err()?.message))),
+                    ),
+                    Err(failure) => {
+                        errors.push(failure.message);
+                        break;
+                    }
+                }
+            }
+        }
+        errors
     }
 
-    fn take_back(&self, step: &Step, report: &mut Report) -> Result<(), String> {
-        if let Step::Run { undo: Some(undo), .. } = step {
-            report.undo(undo);
-            let done = self.hands.perform(undo, true, report);
+    fn take_back(&self, step: &Step, is_meant: &dyn Fn(&str) -> bool, report: &mut Report) -> Result<(), String> {
+        if let Step::OnUndo(undo) = step {
+            let Some(undo) = undo.only_of(is_meant) else {
+                return Ok(());
+            };
+            report.undo(&undo);
+            let done = self.hands.perform(&undo, true, report);
             return done.map(drop).map_err(|failure| format!("{undo}: {}", failure.message));
         }
-        let Some(path) = step.path() else { return Ok(()) };
-        let Some((_, before)) = self.intent.before.iter().find(|(at, _)| at == path) else {
+        let Some((path, before)) = step.path().and_then(|path| Some((path, self.before.get(path)?))) else {
             return Ok(());
         };
         before
@@ -199,8 +377,23 @@ impl Run<'_> {
             .map_err(|error| format!("{} could not be put back: {error}", path.display()))
     }
 
-    fn mark(&self, mark: Mark) -> Result<(), Failure> {
-        self.journal.mark(mark, self.system()).map_err(|error| {
+    fn mark_begun(&self, group: &Range<usize>) -> Result<(), Failure> {
+        let done = group.start.checked_sub(1).map(Mark::Done);
+        let marks: Vec<_> = done.into_iter().chain(group.clone().map(Mark::Begun)).collect();
+        self.mark(&marks)
+    }
+
+    /// All is on disk before the mark says so.
+    fn commit(&self) -> Result<(), Failure> {
+        let paths: Vec<_> = self.before.keys().copied().collect();
+        self.system()
+            .sync(&paths)
+            .map_err(|error| Failure::new(Exit::Failed, format!("cannot put it on disk: {error}")))?;
+        self.mark(&[Mark::Committed])
+    }
+
+    fn mark(&self, marks: &[Mark]) -> Result<(), Failure> {
+        self.journal.mark(marks, self.system()).map_err(|error| {
             Failure::new(
                 Exit::Failed,
                 format!("cannot write {}: {error}", self.journal.path().display()),
@@ -232,4 +425,13 @@ impl Run<'_> {
             self.journal.path().display()
         ))
     }
+}
+
+fn on_rollback(task: &Task, is_meant: &dyn Fn(&str) -> bool) -> Option<Task> {
+    let Step::OnRollback(step) = &task.step else {
+        return None;
+    };
+    let step = step.only_of(is_meant)?;
+    let of = task.of.clone();
+    Some(Task { of, step })
 }

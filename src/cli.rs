@@ -112,9 +112,16 @@ impl ScopeArgs {
   autoglm-boot install --restart        after the app's code changed")]
 #[expect(clippy::struct_excessive_bools, reason = "they are the command line's flags")]
 pub struct Install {
-    /// The manifest
-    #[arg(short, long, default_value = "app.toml", value_name = "FILE")]
-    pub manifest: PathBuf,
+    /// The manifest; a folder: its *.toml and the app.toml of each folder within. Several are installed together, all or
+    /// none
+    #[arg(short, long, default_value = "app.toml", value_name = "FILE|DIR")]
+    pub manifest: Vec<PathBuf>,
+    /// Of several, keep those that become ready; undo only the others, and what requires them
+    #[arg(long, conflicts_with_all = ["no_wait", "dry_run", "check"])]
+    pub keep_going: bool,
+    /// What keeps the app running, instead of what this machine has: systemd, or the supervisor in this binary
+    #[arg(long, value_name = "NAME", value_parser = [crate::backend::systemd::NAME, crate::backend::embedded::NAME])]
+    pub backend: Option<String>,
     #[command(flatten)]
     /// Whose service manager
     pub scope: ScopeArgs,
@@ -331,9 +338,9 @@ pub struct Uninstall {
 lacks what it names: a program, a folder, an account."
 )]
 pub struct Check {
-    /// The manifest
-    #[arg(short, long, default_value = "app.toml", value_name = "FILE")]
-    pub manifest: PathBuf,
+    /// The manifest; a folder: its *.toml and the app.toml of each folder within
+    #[arg(short, long, default_value = "app.toml", value_name = "FILE|DIR")]
+    pub manifest: Vec<PathBuf>,
     #[command(flatten)]
     /// Whose service manager
     pub scope: ScopeArgs,

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    backend::{Install, State},
+    backend::AppState,
     exit::Failure,
     plan::Step,
     receipt::{self, Receipt, Store},
@@ -44,24 +44,25 @@ pub struct Version {
     pub rendered: String,
 }
 
-/// The last steps of an install: a version more, the checked manifest, the receipt; of these only what is new.
+/// The last steps of an install: a version more, the checked manifest, the receipt; of these only what is new. The version is
+/// the manifest as it was written, and the number of the one that it is again.
 pub fn record(
     store: &Store,
     service: &Service,
     rendered: &str,
-    state: &State,
+    state: &AppState,
     receipt: &Receipt,
-    options: &Install,
+    (manifest, again): (&str, Option<u32>),
 ) -> Result<Vec<Step>, Failure> {
     let name = &service.name;
     let mut steps = Vec::new();
     if state.service.as_ref() != Some(service) {
         let version = Version {
-            manifest: options.manifest.clone(),
+            manifest: manifest.into(),
             service: service.clone(),
             rendered: rendered.into(),
         };
-        steps.extend(add(store, &state.history, receipt, &version, options.again)?);
+        steps.extend(add(store, &state.history, receipt, &version, again)?);
         steps.push(receipt::write(store.service_path(name), service, 0o600)?);
     }
     if !state.receipt.as_ref().is_some_and(|old| old.is_same_install(receipt)) {

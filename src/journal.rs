@@ -2,7 +2,8 @@
 //! one whose writer is gone can put everything back.
 //!
 //! It is one file, `intent.VERB.NAME.jsonl`, in the scope's state folder: the first line is the [`Intent`], every further
-//! line a [`Mark`]. Its name tells anybody what was interrupted; its contents, which may hold secrets, only the owner.
+//! line a [`Mark`]. Its name tells anybody what was interrupted; its contents, which may hold secrets, only the owner. Of
+//! several apps it is `intent.VERB.+N.jsonl`, and their names are in `intent.VERB.+N.names`, which anybody may read.
 
 use std::{
     io,
@@ -20,6 +21,7 @@ use crate::{
 const FORMAT: u32 = 1;
 const PREFIX: &str = "intent.";
 const SUFFIX: &str = ".jsonl";
+const NAMES: &str = "names";
 
 /// The first line: everything an undo needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +32,10 @@ pub struct Intent {
     pub boot: String,
     /// What was asked for.
     pub verb: String,
-    /// Of which app.
-    pub name: String,
+    /// Of which apps.
+    pub names: Vec<String>,
+    /// The target whose steps these are.
+    pub backend: String,
     /// What was to be done.
     pub plan: Plan,
     /// What was there before, for every path of the plan.
@@ -95,7 +99,7 @@ pub struct Found {
 
 impl Intent {
     /// Notes what is there now at every path of the plan.
-    pub fn new(verb: &str, name: &str, plan: Plan, look: &dyn Probe) -> io::Result<Self> {
+    pub fn new(verb: &str, names: &[String], backend: &str, plan: Plan, look: &dyn Probe) -> io::Result<Self> {
         let before = plan
             .paths()
             .into_iter()
@@ -105,7 +109,8 @@ impl Intent {
             format: FORMAT,
             boot: boot_id(look),
             verb: verb.into(),
-            name: name.into(),
+            names: names.to_vec(),
+            backend: backend.into(),
             plan,
             before,
         })
@@ -165,23 +170,44 @@ impl Before {
 impl Journal {
     /// Writes the intent, on disk when it returns.
     pub fn write(state: &Path, intent: &Intent, system: &dyn System) -> io::Result<Self> {
-        let path = state.join(format!("{PREFIX}{}.{}{SUFFIX}", intent.verb, intent.name));
+        let of = match intent.names.as_slice() {
+            [only] => only.clone(),
+            several => format!("+{}", several.len()),
+        };
+        let journal = Self {
+            path: state.join(format!("{PREFIX}{}.{of}{SUFFIX}", intent.verb)),
+        };
+        if intent.names.len() > 1 {
+            system.write_file(&journal.names_path(), intent.names.join("\n").as_bytes(), 0o644)?;
+        }
         let mut line = serde_json::to_vec(intent)?;
         line.push(b'\n');
-        system.write_file(&path, &line, 0o600)?;
-        Ok(Self { path })
+        let written = system.write_file(&journal.path, &line, 0o600);
+        written.and_then(|()| system.sync(&[&journal.path])).inspect_err(|_| {
+            let _ = journal.remove(system); // the first error is the one to tell
+        })?;
+        Ok(journal)
     }
 
-    /// Adds a mark. Marks survive a kill; after a power cut a late one may be missing, and the undo allows for that.
-    pub fn mark(&self, mark: Mark, system: &dyn System) -> io::Result<()> {
-        let mut line = serde_json::to_vec(&mark)?;
-        line.push(b'\n');
-        system.append(&self.path, &line)
+    /// Adds marks. They survive a kill; after a power cut a late one may be missing, and the undo allows for that.
+    pub fn mark(&self, marks: &[Mark], system: &dyn System) -> io::Result<()> {
+        let mut lines = Vec::new();
+        for mark in marks {
+            serde_json::to_writer(&mut lines, mark)?;
+            lines.push(b'\n');
+        }
+        system.append(&self.path, &lines)
     }
 
     /// Ends it: nothing is left to finish or undo.
     pub fn remove(&self, system: &dyn System) -> io::Result<()> {
-        system.remove(&self.path)
+        system.remove(&self.path)?;
+        system.sync(&[&self.path])?;
+        system.remove(&self.names_path())
+    }
+
+    fn names_path(&self) -> PathBuf {
+        self.path.with_extension(NAMES)
     }
 
     /// Where it lies.
@@ -198,10 +224,22 @@ pub fn boot_id(look: &dyn Probe) -> String {
     String::from_utf8_lossy(&id).trim().to_owned()
 }
 
-/// The verb and the app of every journal that lies there: readable by anybody.
+/// The verb and an app of every journal that lies there: readable by anybody.
 pub fn pending(state: &Path, look: &dyn Probe) -> io::Result<Vec<(String, String)>> {
-    let names = look.list(state)?;
-    Ok(names.iter().filter_map(|path| parse_name(path)).collect())
+    let mut pending = Vec::new();
+    for path in look.list(state)? {
+        let Some((verb, name)) = parse_name(&path) else {
+            continue;
+        };
+        if !name.starts_with('+') {
+            pending.push((verb, name));
+            continue;
+        }
+        let names = look.read(&path.with_extension(NAMES)).unwrap_or_default();
+        let names = String::from_utf8_lossy(&names).into_owned();
+        pending.extend(names.lines().map(|name| (verb.clone(), name.to_owned())));
+    }
+    Ok(pending)
 }
 
 /// The journals that lie there, read.
@@ -211,6 +249,19 @@ pub fn find(state: &Path, look: &dyn Probe) -> io::Result<Vec<Found>> {
         .filter(|path| parse_name(path).is_some())
         .map(|path| read(path, look))
         .collect()
+}
+
+/// Removes lists of names whose journal was never written, or is gone.
+pub fn sweep(state: &Path, system: &dyn System) -> io::Result<()> {
+    let is_list = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(PREFIX) && path.extension().is_some_and(|extension| extension == NAMES)
+    };
+    let lists = system.list(state)?;
+    lists
+        .iter()
+        .filter(|path| is_list(path))
+        .try_for_each(|path| system.remove(path))
 }
 
 fn read(path: PathBuf, look: &dyn Probe) -> io::Result<Found> {
@@ -225,11 +276,14 @@ fn read(path: PathBuf, look: &dyn Probe) -> io::Result<Found> {
         )));
     }
     let marks: Vec<Mark> = lines.map_while(|line| serde_json::from_slice(line).ok()).collect();
-    let begun = marks.iter().filter(|mark| matches!(mark, Mark::Begun(_))).count();
+    let begun = marks.iter().filter_map(|mark| match mark {
+        Mark::Begun(number) => Some(number + 1),
+        _ => None,
+    });
     Ok(Found {
         journal: Journal { path },
         is_committed: marks.contains(&Mark::Committed),
-        begun,
+        begun: begun.max().unwrap_or_default(),
         intent,
     })
 }

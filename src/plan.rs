@@ -2,6 +2,7 @@
 //! The dry run prints the same value that [`crate::apply`] runs, so the two cannot disagree.
 
 use std::{
+    collections::HashSet,
     fmt,
     path::{Path, PathBuf},
     time::Duration,
@@ -19,9 +20,22 @@ use crate::{
 pub struct Plan {
     /// Done in order. An undo first takes commands back and puts files back, in reverse order, then does what
     /// [`Step::OnRollback`] says, in order; of all that only what was begun.
-    pub steps: Vec<Step>,
+    pub tasks: Vec<Task>,
     /// Whether an earlier version is replaced, which an undo brings back.
     pub replaces: bool,
+    /// Which of the apps requires which other of them: native names.
+    #[serde(default)]
+    pub requires: Vec<(String, String)>,
+}
+
+/// A step, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// The native name of the app it is of; none for what all of them need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// What is done.
+    pub step: Step,
 }
 
 /// One step: a closed list. Steps name intentions, never what is only known later (a pid).
@@ -68,20 +82,25 @@ pub enum Step {
     },
     /// Runs a command.
     Run {
-        /// The command.
+        /// The command. If it names units, it is run for those of them that `only_if` holds of.
         cmd: Cmd,
         /// Run only if this holds by then.
         only_if: Option<Condition>,
-        /// Takes its effect back, before the files are put back.
-        undo: Option<Box<Step>>,
     },
-    /// Waits until the condition holds.
+    /// Runs a command whose failure shows in what is waited for next.
+    Launch {
+        /// The command.
+        cmd: Cmd,
+    },
+    /// Waits until the condition holds. Waits that follow each other are one: all begin together.
     Await {
         /// What must hold.
         condition: Condition,
         /// How long at most.
         deadline: Duration,
     },
+    /// Nothing now. If the plan fails later: done before what was written earlier is put back.
+    OnUndo(Box<Step>),
     /// Nothing now. If the plan fails later: done once the files are back (a `daemon-reload` must come after the unit is
     /// gone, not before).
     OnRollback(Box<Step>),
@@ -106,25 +125,19 @@ pub enum Condition {
         /// The app's native name.
         unit: String,
     },
-    /// The service manager has read it, or still runs it: what it has not, it cannot be told to stop.
-    Loaded {
-        /// The app's native name.
-        unit: String,
-    },
     /// It is not active, and no process of it is left.
     Stopped {
         /// The app's native name.
         unit: String,
     },
-    /// Its last start has failed, and the service manager remembers that.
-    Failed {
-        /// The app's native name.
-        unit: String,
-    },
-    /// The service manager holds an older version than the disk.
+    /// The service manager has read a unit, or still runs it: what it has not, it cannot be told to stop.
+    Loaded,
+    /// The last start of a unit has failed, and the service manager remembers that.
+    Failed,
+    /// The service manager holds an older version of one of these than the disk.
     Stale {
-        /// The app's native name.
-        unit: String,
+        /// Native names.
+        units: Vec<String>,
     },
     /// The user's services outlive a logout.
     Lingering {
@@ -138,20 +151,40 @@ pub enum Condition {
 impl Plan {
     /// Whether there is nothing to change.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.tasks.is_empty()
+    }
+
+    /// The steps, in order.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.tasks.iter().map(|task| &task.step)
+    }
+
+    /// The steps that are done if all goes well, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let done = self.steps().filter(|step| !step.is_for_undo());
+        done.map(ToString::to_string).collect()
+    }
+
+    /// Adds steps that all apps need.
+    pub fn shared(&mut self, steps: impl IntoIterator<Item = Step>) {
+        self.tasks.extend(steps.into_iter().map(|step| Task { of: None, step }));
+    }
+
+    /// Adds steps of one app.
+    pub fn of(&mut self, unit: &str, steps: impl IntoIterator<Item = Step>) {
+        self.tasks.extend(steps.into_iter().map(|step| Task {
+            of: Some(unit.into()),
+            step,
+        }));
     }
 
     /// Every path that a step or its undo may change, each once, in order.
     pub fn paths(&self) -> Vec<&Path> {
-        let mut paths = Vec::new();
-        for step in &self.steps {
-            if let Some(path) = step.path()
-                && !paths.contains(&path)
-            {
-                paths.push(path);
-            }
-        }
-        paths
+        let mut seen = HashSet::new();
+        self.steps()
+            .filter_map(Step::path)
+            .filter(|path| seen.insert(*path))
+            .collect()
     }
 }
 
@@ -164,13 +197,33 @@ impl Step {
             | Self::Link { path, .. }
             | Self::Remove { path }
             | Self::Rmdir { path } => Some(path),
-            Self::Run { .. } | Self::Await { .. } | Self::Discard { .. } | Self::OnRollback(_) => None,
+            _ => None,
         }
     }
 
-    /// The step, for the case that a later one fails.
+    /// The step, for the case that a later one fails: after the files are back.
     pub fn on_rollback(self) -> Self {
         Self::OnRollback(Box::new(self))
+    }
+
+    /// The step, for the case that a later one fails: before the files are put back.
+    pub fn on_undo(self) -> Self {
+        Self::OnUndo(Box::new(self))
+    }
+
+    /// Whether nothing is done if all goes well.
+    pub fn is_for_undo(&self) -> bool {
+        matches!(self, Self::OnUndo(_) | Self::OnRollback(_))
+    }
+
+    /// Whether the undo of some of the apps needs it, where it is of all: what is about units is narrowed to theirs, and what
+    /// comes after the files are back (a reload) harms nobody.
+    pub fn is_for_part(&self) -> bool {
+        match self {
+            Self::OnUndo(step) => matches!(&**step, Self::Run { cmd, .. } if !cmd.units.is_empty()),
+            Self::OnRollback(_) => true,
+            _ => false,
+        }
     }
 
     /// A command that is only run if something holds by then.
@@ -178,16 +231,33 @@ impl Step {
         Self::Run {
             cmd,
             only_if: Some(condition),
-            undo: None,
         }
     }
 
-    /// A command with neither condition nor undo.
+    /// A command without a condition.
     pub fn run(cmd: Cmd) -> Self {
-        Self::Run {
-            cmd,
-            only_if: None,
-            undo: None,
+        Self::Run { cmd, only_if: None }
+    }
+
+    /// The step as far as it is of these apps; none if nothing is left of it.
+    pub fn only_of(&self, is_meant: &dyn Fn(&str) -> bool) -> Option<Self> {
+        let mut step = self.clone();
+        if let Self::Run { cmd, .. } | Self::Launch { cmd } = &mut step
+            && !cmd.units.is_empty()
+        {
+            cmd.units.retain(|unit| is_meant(unit));
+            return (!cmd.units.is_empty()).then_some(step);
+        }
+        Some(step)
+    }
+}
+
+impl Condition {
+    /// The one unit it is about.
+    pub fn unit(&self) -> Option<&str> {
+        match self {
+            Self::Ready { unit, .. } | Self::Running { unit } | Self::Stopped { unit } => Some(unit),
+            _ => None,
         }
     }
 }
@@ -207,16 +277,17 @@ impl fmt::Display for Step {
                 None => f.write_str("discard nothing"),
             },
             Self::Rmdir { path } => write!(f, "rmdir   {} if empty", path.display()),
-            Self::Run { cmd, only_if, .. } => {
+            Self::Run { cmd, only_if } => {
                 write!(f, "run     {cmd}")?;
                 only_if
                     .as_ref()
                     .map_or(Ok(()), |condition| write!(f, ", if {condition}"))
             }
+            Self::Launch { cmd } => write!(f, "run     {cmd}"),
             Self::Await { condition, deadline } => {
                 write!(f, "wait    until {condition}, at most {}", Span(*deadline))
             }
-            Self::OnRollback(step) => write!(f, "(undo)  {step}"),
+            Self::OnUndo(step) | Self::OnRollback(step) => write!(f, "(undo)  {step}"),
         }
     }
 }
@@ -238,10 +309,10 @@ impl fmt::Display for Condition {
                 }
             }
             Self::Running { unit } => write!(f, "{unit} is active"),
-            Self::Loaded { unit } => write!(f, "{unit} is loaded"),
             Self::Stopped { unit } => write!(f, "{unit} is stopped"),
-            Self::Failed { unit } => write!(f, "{unit} has failed"),
-            Self::Stale { unit } => write!(f, "the service manager holds an older {unit}"),
+            Self::Loaded => f.write_str("it is loaded"),
+            Self::Failed => f.write_str("it has failed"),
+            Self::Stale { units } => write!(f, "the service manager holds an older {}", Names(units)),
             Self::Lingering { user } => write!(f, "{user} lingers"),
             Self::Manager => f.write_str("the user's service manager answers"),
         }
@@ -254,6 +325,23 @@ impl fmt::Display for Probe {
             Self::Http { url, .. } => write!(f, "{url} answers"),
             Self::Tcp { address } => write!(f, "{address} accepts"),
             Self::Command { argv } => write!(f, "`{}` exits 0", shell_words::join(argv)),
+        }
+    }
+}
+
+/// Several names in a line, the first few of many.
+pub struct Names<'a, S>(pub &'a [S]);
+
+impl<S: fmt::Display> fmt::Display for Names<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 3;
+        for (number, name) in self.0.iter().take(SHOWN).enumerate() {
+            let comma = if number == 0 { "" } else { ", " };
+            write!(f, "{comma}{name}")?;
+        }
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     exit::Failure,
-    plan::{Span, Step},
+    plan::{Span, Step, Task},
 };
 
 /// How much is told, and to whom.
@@ -31,6 +31,8 @@ pub struct Report {
     warnings: Vec<String>,
     notes: Vec<String>,
     is_terminal: bool,
+    /// Of several apps, only what tells of all of them and how each ended.
+    pub is_brief: bool,
     has_progress_line: bool,
     last_progress: Option<Instant>,
 }
@@ -55,6 +57,7 @@ impl Report {
             warnings: Vec::new(),
             notes: Vec::new(),
             is_terminal: std::io::stderr().is_terminal(),
+            is_brief: false,
             has_progress_line: false,
             last_progress: None,
         }
@@ -106,8 +109,9 @@ impl Report {
     }
 
     /// A step was done.
-    pub fn done(&mut self, step: &Step, evidence: &str) {
-        if matches!(step, Step::OnRollback(_)) {
+    pub fn done(&mut self, task: &Task, evidence: &str) {
+        let step = &task.step;
+        if step.is_for_undo() {
             return;
         }
         let text = step.to_string();
@@ -116,7 +120,9 @@ impl Report {
         } else {
             format!("  {DIM}{evidence}{PLAIN}")
         };
-        self.line(&format!("  {text}{suffix}"));
+        if !self.is_brief || task.of.is_none() || matches!(step, Step::Await { .. }) {
+            self.line(&format!("  {text}{suffix}"));
+        }
         self.steps.push(json!({ "step": squeeze(&text), "result": evidence }));
     }
 

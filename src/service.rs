@@ -145,6 +145,17 @@ pub struct Readiness {
     pub settle: Duration,
 }
 
+impl Readiness {
+    /// How long it has to run before it is ready: nothing where a probe says so.
+    pub fn settling(&self) -> Duration {
+        if self.probe.is_none() {
+            self.settle
+        } else {
+            Duration::ZERO
+        }
+    }
+}
+
 /// One question to the app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -7,8 +7,9 @@ use std::{
 
 use crate::{
     apply,
-    backend::Backend,
+    backend::{self, Backend},
     exit::{Exit, Failure},
+    host::Host,
     journal,
     receipt::Store,
     report::Report,
@@ -29,7 +30,12 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Takes the scope's lock, and finishes or undoes what an earlier run left.
-    pub fn open(system: &'a dyn System, backend: &'a dyn Backend, report: &mut Report) -> Result<Self, Failure> {
+    pub fn open(
+        system: &'a dyn System,
+        host: &Host,
+        backend: &'a dyn Backend,
+        report: &mut Report,
+    ) -> Result<Self, Failure> {
         let store = backend.store();
         let mut session = Self {
             system,
@@ -50,8 +56,10 @@ impl<'a> Session<'a> {
             ))
         })?;
         for found in &found {
-            apply::recover(&session, found, report)?;
+            let planner = backend::named(host, &found.intent.backend, backend.scope())?;
+            apply::recover(&session, planner.as_ref(), found, report)?;
         }
+        journal::sweep(session.state(), system).map_err(|error| denied(session.state(), &error))?;
         Ok(session)
     }
 

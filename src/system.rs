@@ -23,6 +23,9 @@ pub struct Cmd {
     pub program: String,
     /// What it is given.
     pub args: Vec<String>,
+    /// The units it is about: its last arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<String>,
     /// Set in addition to our own environment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<(String, String)>,
@@ -34,18 +37,36 @@ impl Cmd {
         Self {
             program: program.into(),
             args: args.into_iter().map(Into::into).collect(),
+            units: Vec::new(),
             env: Vec::new(),
         }
+    }
+
+    /// The same for these units.
+    #[must_use]
+    pub fn units(mut self, units: impl IntoIterator<Item = String>) -> Self {
+        self.units.extend(units);
+        self
+    }
+
+    /// All it is given.
+    pub fn words(&self) -> impl Iterator<Item = &String> {
+        self.args.iter().chain(&self.units)
     }
 }
 
 impl std::fmt::Display for Cmd {
     /// As it would be typed.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const SHOWN: usize = 6;
         f.write_str(&shell_words::quote(&self.program))?;
-        self.args
-            .iter()
-            .try_for_each(|arg| write!(f, " {}", shell_words::quote(arg)))
+        let few = self.args.iter().chain(self.units.iter().take(SHOWN));
+        few.into_iter()
+            .try_for_each(|word| write!(f, " {}", shell_words::quote(word)))?;
+        match self.units.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " … ({more} more)"),
+        }
     }
 }
 
@@ -109,7 +130,7 @@ pub struct User {
 }
 
 /// Looking at the machine: nothing here changes it.
-pub trait Probe {
+pub trait Probe: Sync {
     /// A file's bytes.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// lstat(2); `None` where nothing is.
@@ -155,9 +176,11 @@ impl Lock {
 
 /// Touching the machine.
 pub trait System: Probe {
+    /// Puts what was written at these paths, and their names, on disk: files, links, folders, and what is no longer there.
+    fn sync(&self, paths: &[&Path]) -> io::Result<()>;
     /// Creates one folder; its parent must be there.
     fn make_folder(&self, path: &Path, mode: u32) -> io::Result<()>;
-    /// Replaces a file at once or not at all, and on disk when it returns. The owner of a file that was there is kept.
+    /// Replaces a file at once or not at all. The owner of a file that was there is kept.
     fn write_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>;
     /// Gives a file to its former owner; only root can, and only root has to.
     fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()>;

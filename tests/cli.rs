@@ -412,10 +412,23 @@ fn what_is_no_manifest_is_refused_and_nothing_is_written() {
     refused(&sandbox, "line", &["this is not TOML", "line:1:"]);
     file("nest", "a=[".repeat(20_000).as_bytes());
     refused(&sandbox, "nest", &["this is not TOML", "nest:1:"]);
-    refused(
-        &sandbox,
-        ".",
-        &["cannot read the manifest .: it is a folder", "--manifest FILE"],
+    fs::create_dir(sandbox.folder.join("folder")).unwrap();
+    file("folder/.hidden.toml", b"");
+    file("folder/read.me", b"");
+    for verb in ["install", "check"] {
+        let out = sandbox.run(&[verb, "-m", "folder"]).expect(Exit::Usage);
+        assert!(
+            out.stderr.contains("folder: there is no manifest in this folder"),
+            "{}",
+            out.stderr
+        );
+    }
+    let out = sandbox.run(&["render", "-m", "folder"]).expect(Exit::Usage);
+    assert!(
+        out.stderr
+            .contains("it is a folder\nrepair: name it with --manifest FILE"),
+        "{}",
+        out.stderr
     );
     refused(
         &sandbox,

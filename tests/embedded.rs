@@ -331,7 +331,7 @@ fn a_budget_that_is_used_up_ends_it_and_a_thousand_restarts_leak_nothing() {
         let is_it = |pid: &u32| {
             let environment = fs::read_to_string(format!("/proc/{pid}/environ")).unwrap_or_default();
             let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            command.contains("serve\u{0}app") && environment.contains(&mark)
+            command.contains("serve\u{0}") && command.contains("\u{0}app") && environment.contains(&mark)
         };
         processes.collect::<Vec<u32>>().into_iter().find(is_it).unwrap()
     };

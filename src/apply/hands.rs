@@ -1,22 +1,23 @@
 //! What does a step.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
-use super::UNDO_DEADLINE;
+use super::wait::Waits;
 use crate::{
-    backend::{Answer, evidence},
+    backend::{Backend, conditions},
     exit::{Exit, Failure},
-    plan::{Condition, Step},
+    plan::{Condition, Step, Task},
     platform::Signal,
     report::Report,
     session::Session,
-    system::{EntryKind, System},
+    system::{Cmd, EntryKind, System},
 };
 
-/// One session's hands.
+/// One session's hands, for what one target has planned.
 #[derive(Clone, Copy)]
 pub(super) struct Hands<'a> {
     pub(super) session: &'a Session<'a>,
+    pub(super) backend: &'a dyn Backend,
 }
 
 impl Hands<'_> {
@@ -45,67 +46,47 @@ impl Hands<'_> {
                 .iter()
                 .try_for_each(|path| discard(system, path))
                 .map_err(failed)?,
-            Step::Run { cmd, only_if, .. } => {
-                let backend = self.session.backend();
-                if let Some(condition) = only_if
-                    && !matches!(backend.check(system, condition)?, Answer::Yes(_))
-                {
+            Step::Run { cmd, only_if } => {
+                let Some(cmd) = self.narrowed(cmd, only_if.as_ref())? else {
                     return Ok("not needed".into());
-                }
-                let output = system.run(cmd, steadfast).map_err(failed)?;
-                if !output.is_ok() {
-                    return Err(backend.explain(system, cmd, &output));
-                }
-            }
-            Step::Await { condition, deadline } => {
-                let deadline = if steadfast {
-                    UNDO_DEADLINE.max(*deadline)
-                } else {
-                    *deadline
                 };
-                return self.wait(condition, deadline, steadfast, report);
+                let output = system.run(&cmd, steadfast).map_err(failed)?;
+                if !output.is_ok() {
+                    return Err(self.backend.explain(system, &cmd, &output));
+                }
             }
-            Step::Mkdir { .. } | Step::OnRollback(_) => {}
+            Step::Launch { cmd } => {
+                system.run(cmd, steadfast).map_err(failed)?;
+            }
+            Step::Await { .. } => {
+                let task = Task {
+                    of: None,
+                    step: step.clone(),
+                };
+                let mut waits = Waits::begin(*self, std::slice::from_ref(&task), steadfast);
+                while let Some(mut ended) = waits.round(report)? {
+                    if let Some((_, end)) = ended.pop() {
+                        return end;
+                    }
+                }
+            }
+            Step::Mkdir { .. } | Step::OnUndo(_) | Step::OnRollback(_) => {}
         }
         Ok(String::new())
     }
 
-    /// Asks again and again, soon at first and then less often.
-    fn wait(
-        &self,
-        condition: &Condition,
-        deadline: Duration,
-        steadfast: bool,
-        report: &mut Report,
-    ) -> Result<String, Failure> {
-        let (system, backend) = (self.session.system(), self.session.backend());
-        let start = system.monotonic();
-        let mut pause = Duration::from_millis(20);
-        let longest = match condition {
-            Condition::Ready { readiness, .. } if readiness.probe.is_some() => readiness.interval,
-            _ => Duration::from_millis(500),
+    /// A command, for those of its units that the condition holds of; none if it is not to be run.
+    fn narrowed(&self, cmd: &Cmd, only_if: Option<&Condition>) -> Result<Option<Cmd>, Failure> {
+        let system = self.session.system();
+        let Some(condition) = only_if else {
+            return Ok(Some(cmd.clone()));
         };
-        loop {
-            let reason = match backend.check(system, condition)? {
-                Answer::Yes(_) => {
-                    let took = system.monotonic().saturating_sub(start);
-                    return Ok(format!("after {:.1} s", took.as_secs_f64()));
-                }
-                Answer::NotYet(reason) => reason,
-            };
-            let waited = system.monotonic().saturating_sub(start);
-            if waited >= deadline {
-                return Err(evidence::too_late(backend, system, condition, deadline, &reason));
-            }
-            report.waiting(&reason, waited, deadline);
-            if steadfast {
-                std::thread::sleep(pause);
-            } else {
-                system.sleep(pause);
-                self.heed_interrupt()?;
-            }
-            pause = (pause * 3 / 2).min(longest);
+        if cmd.units.is_empty() {
+            let holds = conditions::holds(self.backend, system, condition)?;
+            return Ok(holds.then(|| cmd.clone()));
         }
+        let units = conditions::those(self.backend, system, condition, &cmd.units)?;
+        Ok((!units.is_empty()).then(|| Cmd { units, ..cmd.clone() }))
     }
 
     pub(super) fn heed_interrupt(&self) -> Result<(), Failure> {

@@ -6,52 +6,51 @@ use super::{Answer, Backend, Live};
 use crate::{
     exit::{Exit, Failure},
     plan::{Condition, Span},
-    service::StartType,
+    service::{Probe as Question, Readiness, StartType},
     system::Probe,
 };
 
 /// Restarts that an app with a probe may need before it is ready: it may have to wait for another one.
 const CRASHES_BEFORE_READY: u32 = 2;
 
+/// What is seen of an app that was told to start, before its probe is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sight<'a> {
+    /// It is ready, or not yet.
+    Answer(Answer),
+    /// It runs: its probe has to say.
+    Ask(&'a Question),
+}
+
 /// Whether an app that was told to start is ready by now. An error is final.
-pub fn is_ready(backend: &dyn Backend, look: &dyn Probe, condition: &Condition) -> Result<Answer, Failure> {
-    let Condition::Ready {
-        unit,
-        readiness,
-        start_type,
-        restarts,
-    } = condition
-    else {
-        return Ok(Answer::NotYet(String::new()));
-    };
-    let live = one(backend, look, unit)?;
+pub fn sight<'a>(
+    backend: &dyn Backend,
+    look: &dyn Probe,
+    (readiness, start_type): (&'a Readiness, StartType),
+    restarts: u32,
+    live: &Live,
+) -> Result<Sight<'a>, Failure> {
     let allowed = if readiness.probe.is_some() {
         CRASHES_BEFORE_READY
     } else {
         0
     };
-    if let Some(state) = not_active(backend, look, &live, *restarts, allowed)? {
-        return Ok(Answer::NotYet(state));
+    if live.active == "inactive" && live.has_job {
+        return Ok(Sight::Answer(Answer::Queued));
     }
-    let Some(probe) = &readiness.probe else {
-        let age = look.monotonic().saturating_sub(live.active_since.unwrap_or_default());
-        let is_settled = age >= readiness.settle || *start_type == StartType::Oneshot;
-        return Ok(if is_settled {
-            Answer::Yes(String::new())
-        } else {
-            Answer::NotYet(format!("running for {}", Span(age)))
-        });
-    };
-    if let Err(answer) = look.ask(probe, readiness.timeout, live.pid) {
-        return Ok(Answer::NotYet(answer));
+    if let Some(state) = not_active(backend, look, live, restarts, allowed)? {
+        return Ok(Sight::Answer(Answer::NotYet(state)));
     }
-    // Something else may have answered in its place while it died: it must still be the same process.
-    let now = one(backend, look, unit)?;
-    Ok(if now.active == "active" && now.pid == live.pid {
-        Answer::Yes(String::new())
+    if let Some(probe) = &readiness.probe {
+        return Ok(Sight::Ask(probe));
+    }
+    let age = look.monotonic().saturating_sub(live.active_since.unwrap_or_default());
+    let is_settled = age >= readiness.settle || start_type == StartType::Oneshot;
+    Ok(Sight::Answer(if is_settled {
+        Answer::Yes
     } else {
-        Answer::NotYet("it ended while it was asked".into())
-    })
+        Answer::NotYet(format!("running for {}", Span(age)))
+    }))
 }
 
 /// `None` for an app that is active; else what it does instead. An error if it will not become active any more.
@@ -76,7 +75,9 @@ fn not_active(
         "active" => Ok(None),
         "failed" => Err(failure(backend, look, live, "it failed before it was ready")),
         "inactive" if !live.has_job => {
-            let what = if live.last_exit.0 == 0 {
+            let what = if !live.is_loaded() {
+                "the service manager cannot load it"
+            } else if live.last_exit.0 == 0 {
                 "it was not started: something it requires failed, or a condition of the unit does not hold"
             } else {
                 "it ended by itself before it was ready"

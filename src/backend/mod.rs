@@ -11,13 +11,14 @@ use crate::{
     exit::{Exit, Failure},
     history::Entry,
     host::{Host, Init},
-    plan::{Condition, Plan},
+    plan::Plan,
     receipt::{Original, Receipt, ScopeRecord, Store},
     service::{Scope, Service},
     supervisor::Rooms,
     system::{Cmd, Output, Probe},
 };
 
+pub mod conditions;
 pub mod embedded;
 pub mod evidence;
 pub mod systemd;
@@ -37,20 +38,22 @@ pub trait Backend {
     fn render(&self, service: &Service) -> Result<Rendered, Failure>;
     /// What the service manager says of these units, in their order.
     fn observe(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<Live>, Failure>;
-    /// Everything an install or uninstall of this app depends on.
-    fn state(&self, look: &dyn Probe, app: &str) -> Result<State, Failure>;
+    /// Everything an install or uninstall of these apps depends on.
+    fn state(&self, look: &dyn Probe, apps: &[String]) -> Result<State, Failure>;
     /// Where nothing of this target starts at boot: what to do about it.
     fn boot_hint(&self, _app: &str) -> Option<String> {
         None
     }
-    /// What an install has to do.
-    fn install(&self, service: &Service, state: &State, options: &Install) -> Result<Plan, Failure>;
-    /// What an uninstall has to do.
-    fn uninstall(&self, receipt: &Receipt, state: &State) -> Plan;
+    /// What an install of these apps has to do; the state is of them, in their order.
+    fn install(&self, wanted: &[Wanted], state: &State, options: &Install) -> Result<Plan, Failure>;
+    /// What an uninstall has to do; the state is of this one app. `is_last`: no other is left in this scope.
+    fn uninstall(&self, receipt: &Receipt, state: &State, is_last: bool) -> Plan;
     /// What a start, stop or restart has to do.
     fn control(&self, verb: Control, receipt: &Receipt, live: &Live, wait: Option<Duration>) -> Plan;
-    /// Whether a condition holds. An error is final: it will not hold any more.
-    fn check(&self, look: &dyn Probe, condition: &Condition) -> Result<Answer, Failure>;
+    /// Whether the service manager answers (a user's may not run yet).
+    fn is_reachable(&self, look: &dyn Probe) -> bool;
+    /// Whether a user's services outlive a logout.
+    fn is_lingering(&self, look: &dyn Probe, user: &str) -> bool;
     /// Makes a failure of a command that did not exit 0, with what the service manager knows about it.
     fn explain(&self, look: &dyn Probe, cmd: &Cmd, output: &Output) -> Failure;
     /// The app's last lines of output; none where they cannot be read.
@@ -70,14 +73,37 @@ pub struct Rendered {
     pub losses: Vec<String>,
 }
 
+/// An app that is to be installed.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The checked manifest.
+    pub service: Service,
+    /// The manifest as it was written.
+    pub manifest: String,
+    /// The version that is installed again, in a rollback.
+    pub again: Option<u32>,
+}
+
+/// Whether an install waits until an app is ready.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Patience {
+    /// It does not.
+    None,
+    /// As long as the manifest allows.
+    #[default]
+    Manifest,
+    /// So long at most.
+    AtMost(Duration),
+}
+
 /// What an install was asked for.
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the command line's flags")]
 pub struct Install {
     /// Start it.
     pub start: bool,
-    /// Wait until it is ready, so long at most; `None`: do not wait.
-    pub wait: Option<Duration>,
+    /// Whether to wait until it is ready.
+    pub patience: Patience,
     /// Restart it even if nothing changed.
     pub restart: bool,
     /// Overwrite what was changed by hand.
@@ -90,10 +116,17 @@ pub struct Install {
     pub by: String,
     /// Folders that were created for the state just now.
     pub created: Vec<PathBuf>,
-    /// The manifest as it was written.
-    pub manifest: String,
-    /// The version that is installed again, in a rollback.
-    pub again: Option<u32>,
+}
+
+impl Patience {
+    /// How long to wait for this one.
+    pub fn with(self, service: &Service) -> Option<Duration> {
+        match self {
+            Self::None => None,
+            Self::AtMost(limit) => Some(limit),
+            Self::Manifest => Some(service.start_timeout + service.readiness.settling()),
+        }
+    }
 }
 
 /// Start, stop or restart.
@@ -118,13 +151,15 @@ pub struct LogQuery {
     pub since: Option<String>,
 }
 
-/// An answer to a [`Condition`].
+/// An answer to a [`Condition`](crate::plan::Condition).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// It holds; how that was seen.
-    Yes(String),
+    /// It holds.
+    Yes,
     /// It does not hold yet, and why.
     NotYet(String),
+    /// Its start waits for the start of others, which does not count.
+    Queued,
 }
 
 /// What the service manager says of one unit.
@@ -205,9 +240,33 @@ impl Live {
     }
 }
 
-/// Everything an install or uninstall of one app depends on.
+/// Everything an install or uninstall depends on.
 #[derive(Debug, Clone, Default)]
 pub struct State {
+    /// What all apps of the scope share.
+    pub scope: ScopeState,
+    /// What is seen of each app.
+    pub apps: Vec<AppState>,
+}
+
+/// What all apps of one scope share.
+#[derive(Debug, Clone, Default)]
+pub struct ScopeState {
+    /// The scope's own record.
+    pub record: ScopeRecord,
+    /// Whether the service manager answers (a user's may not run yet).
+    pub is_reachable: bool,
+    /// Whether the user's services outlive a logout.
+    pub is_lingering: bool,
+    /// Whether the scope's unit that resets restart budgets is there as we write it.
+    pub has_reset_unit: bool,
+    /// Folders of the native artefacts that are missing, outermost first.
+    pub missing: Vec<PathBuf>,
+}
+
+/// What is seen of one app.
+#[derive(Debug, Clone, Default)]
+pub struct AppState {
     /// What the service manager says.
     pub live: Live,
     /// What lies at the unit's path: `None` for nothing.
@@ -224,18 +283,6 @@ pub struct State {
     pub original: Option<Original>,
     /// The versions that are kept, the oldest first.
     pub history: Vec<Entry>,
-    /// The scope's own record.
-    pub record: ScopeRecord,
-    /// The receipts of the other apps.
-    pub others: Vec<Receipt>,
-    /// Whether the service manager answers (a user's may not run yet).
-    pub is_reachable: bool,
-    /// Whether the user's services outlive a logout.
-    pub is_lingering: bool,
-    /// Whether the scope's unit that resets restart budgets is there as we write it.
-    pub has_reset_unit: bool,
-    /// Folders of the native artefacts that are missing, outermost first.
-    pub missing: Vec<PathBuf>,
     /// Where an embedded supervisor keeps its things.
     pub rooms: Option<Rooms>,
 }
@@ -251,7 +298,7 @@ pub enum AtPath {
     Other,
 }
 
-impl State {
+impl AppState {
     /// Whether what was installed was changed by hand since, or removed.
     pub fn is_drifted(&self) -> bool {
         let Some(receipt) = &self.receipt else { return false };
@@ -267,15 +314,41 @@ impl State {
     }
 }
 
-/// The target of this machine in this scope.
-pub fn choose(host: &Host, scope: Scope) -> Result<Box<dyn Backend>, Failure> {
-    match host.init {
-        Init::Systemd => Ok(Box::new(systemd::Systemd::new(host, scope))),
-        Init::Other(name) => Err(Failure::new(
+/// The target of this machine in this scope; or the one that was wished for, if this machine can hold it.
+pub fn choose(host: &Host, scope: Scope, wish: Option<&str>) -> Result<Box<dyn Backend>, Failure> {
+    let native = match host.init {
+        Init::Systemd => systemd::NAME,
+        Init::None | Init::Other(_) => embedded::NAME,
+    };
+    let here = match host.init {
+        Init::Systemd => "systemd",
+        Init::Other(name) => name,
+        Init::None => "no init system",
+    };
+    match (wish, host.init) {
+        (None, Init::Other(name)) => Err(Failure::new(
             Exit::Failed,
             format!("this machine runs {name}: this version installs under systemd, or where no init system runs"),
         )
-        .repair("keep it in the foreground of a service of your own: autoglm-boot run --manifest app.toml")),
-        Init::None => Ok(Box::new(embedded::Embedded::new(host, scope))),
+        .repair("let the supervisor keep it, which does not start at boot: --backend embedded; or keep `autoglm-boot run --manifest app.toml` in a service of your own")),
+        (Some(systemd::NAME), _) if native != systemd::NAME => Err(Failure::new(
+            Exit::Failed,
+            format!("--backend systemd: systemd does not run here, but {here}"),
+        )
+        .repair("leave it out, or take --backend embedded")),
+        (wish, _) => named(host, wish.unwrap_or(native), scope),
+    }
+}
+
+/// The target of this name, as receipts and journals have it.
+pub fn named(host: &Host, name: &str, scope: Scope) -> Result<Box<dyn Backend>, Failure> {
+    match name {
+        systemd::NAME => Ok(Box::new(systemd::Systemd::new(host, scope))),
+        embedded::NAME => Ok(Box::new(embedded::Embedded::new(host, scope))),
+        other => Err(Failure::new(
+            Exit::Failed,
+            format!("it was installed with the backend {other:?}, which this version does not know"),
+        )
+        .repair("use the version of autoglm-boot that installed it, or a newer one")),
     }
 }

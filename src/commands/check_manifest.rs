@@ -2,15 +2,24 @@
 
 use serde_json::json;
 
-use super::{Context, Outcome, checked};
+use super::{Context, Outcome, manifests};
 use crate::{cli, exit::Exit};
 
-/// Shows every mistake in the manifest.
+/// Shows every mistake in the manifests.
 pub(super) fn run(context: &mut Context, args: &cli::Check) -> Outcome {
-    let checked = checked(context, &args.manifest, args.scope)?;
-    let name = &checked.service.name;
-    context
-        .report
-        .success(&format!("{}: {name} is right", args.manifest.display()));
-    Ok((Exit::Ok, json!({ "name": name, "outcome": "right" })))
+    let files = manifests::files(context.system, &args.manifest)?;
+    let (checked, _) = manifests::checked(context, &files, args.scope, false)?;
+    let mut names = Vec::new();
+    for (file, checked) in files.iter().zip(&checked) {
+        let name = &checked.service.name;
+        context.report.success(&format!("{}: {name} is right", file.display()));
+        names.push(name.clone());
+    }
+    manifests::in_order(checked)?;
+    let mut answer = json!({ "outcome": "right" });
+    match names.as_slice() {
+        [only] => answer["name"] = json!(only),
+        several => answer["names"] = json!(several),
+    }
+    Ok((Exit::Ok, answer))
 }

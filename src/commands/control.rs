@@ -26,7 +26,7 @@ pub(super) fn run(context: &mut Context, verb: Control, args: &cli::Control) -> 
         return Err(not_installed(&name));
     }
     need_privilege(context, backend.scope())?;
-    let session = Session::open(context.system, backend.as_ref(), &mut context.report)?;
+    let session = Session::open(context.system, &context.host, backend.as_ref(), &mut context.report)?;
     let store = session.store();
     let receipt = store
         .receipt(&name, context.system)?
@@ -35,14 +35,9 @@ pub(super) fn run(context: &mut Context, verb: Control, args: &cli::Control) -> 
     let readiness = store
         .service(&name, context.system)
         .map_or(receipt.readiness.clone(), |service| service.readiness);
-    let settle = if readiness.probe.is_none() {
-        readiness.settle
-    } else {
-        Duration::ZERO
-    };
     let limit = args
         .timeout
-        .unwrap_or(Duration::from_millis(receipt.start_timeout_ms) + settle);
+        .unwrap_or(Duration::from_millis(receipt.start_timeout_ms) + readiness.settling());
     let plan = backend.control(
         verb,
         &crate::receipt::Receipt { readiness, ..receipt },

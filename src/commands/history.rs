@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::{Context, Outcome, backend_of, install, meant, need_privilege, not_installed};
 use crate::{
-    backend::Backend,
+    apply::Others,
+    backend::{Backend, Wanted},
     cli,
     exit::{Exit, Failure},
     history::{Entry, KEPT},
@@ -32,7 +33,7 @@ pub(super) fn rollback(context: &mut Context, args: &cli::Rollback) -> Outcome {
     let backend = backend_of(context, &name, args.scope)?;
     need_privilege(context, backend.scope())?;
     entries(context, backend.as_ref(), &name)?;
-    let session = Session::open(context.system, backend.as_ref(), &mut context.report)?;
+    let session = Session::open(context.system, &context.host, backend.as_ref(), &mut context.report)?;
     let outcome = go_back(context, &session, &name, args);
     session.close(&[]);
     outcome
@@ -43,14 +44,18 @@ fn go_back(context: &mut Context, session: &Session, name: &str, args: &cli::Rol
     let number = target(&entries, args.to)?;
     let version = session.store().version(name, number, context.system)?;
     context.report.line(&format!("{name}: rollback to version {number}"));
-    let mut options = install::options(context, &version.service, args.timeout, args.no_wait);
-    options.manifest = version.manifest;
+    let mut options = install::options(context, args.timeout, args.no_wait);
     options.force = args.force;
-    options.again = Some(number);
-    let done = install::install(context, session, &version.service, options)?;
+    let manifest = version.service.manifest.clone();
+    let wanted = [Wanted {
+        service: version.service,
+        manifest: version.manifest,
+        again: Some(number),
+    }];
+    let done = install::install(context, session, &wanted, options, Others::Undone)?;
     context.report.note(&format!(
         "{} was not changed: the next install of it brings its version back",
-        version.service.manifest.display()
+        manifest.display()
     ));
     Ok(done)
 }

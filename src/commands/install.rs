@@ -1,98 +1,129 @@
 //! `install`
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Context, Outcome, checked, need_privilege};
+use super::{Context, Outcome, manifests, need_privilege};
 use crate::{
-    apply,
-    backend::{self, Backend, Install, State},
+    apply::{self, Dropped, Others},
+    backend::{self, AppState, Backend, Install, Patience, State, Wanted},
     cli,
     exit::{Exit, Failure},
     journal,
     plan::{Condition, Plan, Step},
-    service::{Probe as Question, Scope, Service, StartType},
+    service::Scope,
     session::{self, Session},
 };
 
-/// Installs the app, or shows what that would do.
+mod refuse;
+
+/// Installs the apps, or shows what that would do.
 pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
-    let checked = checked(context, &args.manifest, args.scope)?;
-    let service = checked.service;
+    let files = manifests::files(context.system, &args.manifest)?;
+    let (checked, wrong) = manifests::checked(context, &files, args.scope, args.keep_going)?;
+    let checked = manifests::in_order(checked)?;
+    let scope = checked[0].service.scope;
     let is_shown = args.dry_run || args.check;
     if !is_shown {
-        need_privilege(context, service.scope).map_err(|failure| {
+        need_privilege(context, scope).map_err(|failure| {
             let repair = format!("{}\n        or install it for this user only: --user", failure.repair);
             failure.repair(repair)
         })?;
     }
-    let backend = backend::choose(&context.host, service.scope)?;
+    let backend = backend::choose(&context.host, scope, args.backend.as_deref())?;
     let backend = backend.as_ref();
+    let wanted: Vec<_> = checked
+        .into_iter()
+        .map(|checked| Wanted {
+            service: checked.service,
+            manifest: checked.source,
+            again: None,
+        })
+        .collect();
+    context.report.is_brief = wanted.len() > 1;
+    for (name, manifest) in manifests::gone(
+        context.system,
+        &args.manifest,
+        &backend.store().receipts(context.system)?,
+    ) {
+        context.report.note(&format!(
+            "{name} was installed from {}, which is gone; it stays installed. To remove it: autoglm-boot uninstall {name}",
+            manifest.display()
+        ));
+    }
     let options = Install {
         start: !args.no_start,
         restart: args.restart,
         force: args.force,
         adopt: args.adopt,
-        manifest: checked.source,
-        ..options(context, &service, args.timeout, args.no_wait || args.no_start)
+        ..options(context, args.timeout, args.no_wait || args.no_start)
     };
     if is_shown {
-        return show(context, args, backend, &service, &options);
+        return show(context, args, backend, &wanted, &options);
     }
-    let title = format!(
-        "{}: install ({} scope, {}){}",
-        service.name,
-        scope_name(service.scope),
-        backend.name(),
-        identity(&service)
-    );
-    context.report.line(&title);
-    let session = Session::open(context.system, backend, &mut context.report)?;
-    let outcome = install(context, &session, &service, options);
+    context.report.line(&title(backend, &wanted));
+    let session = Session::open(context.system, &context.host, backend, &mut context.report)?;
+    let others = if args.keep_going { Others::Kept } else { Others::Undone };
+    let outcome = install(context, &session, &wanted, options, others);
     let folders = backend.store().record(context.system).unwrap_or_default().folders;
     session.close(&folders);
-    outcome
+    let (exit, answer) = outcome?;
+    if wrong.is_empty() {
+        return Ok((exit, answer));
+    }
+    Ok((Exit::Failed, with_refused(context, answer, wrong)))
 }
 
-/// Installs a checked manifest.
-pub(super) fn install(context: &mut Context, session: &Session, service: &Service, mut options: Install) -> Outcome {
+/// The answer, and the manifests that were left out because they are wrong.
+fn with_refused(context: &mut Context, answer: Value, wrong: Vec<manifests::Wrong>) -> Value {
+    let mut apps = match answer.get("apps") {
+        Some(Value::Array(apps)) => apps.clone(),
+        _ => vec![answer],
+    };
+    for (file, failure) in wrong {
+        context.report.error(&failure);
+        apps.push(json!({ "manifest": file, "outcome": "refused", "error": plain(&failure) }));
+    }
+    json!({ "outcome": "partly", "apps": apps })
+}
+
+/// Installs checked manifests.
+pub(super) fn install(
+    context: &mut Context,
+    session: &Session,
+    wanted: &[Wanted],
+    mut options: Install,
+    others: Others,
+) -> Outcome {
     let backend = session.backend();
     options.created = session.created().to_vec();
-    let state = backend.state(context.system, &service.name)?;
-    tell(context, backend, service, &state, &options)?;
-    let plan = backend.install(service, &state, &options)?;
-    if options.start && !state.live.is_up() {
-        refuse_taken_address(context, service, options.force)?;
+    let (names, state) = observe(context, backend, wanted)?;
+    refuse::tell(context, backend, wanted, &state, &options)?;
+    let plan = backend.install(wanted, &state, &options)?;
+    if options.start {
+        refuse::taken_addresses(context, wanted, &state, options.force)?;
     }
-    let outcome = summary(&plan, &state);
-    let waits = plan.steps.iter().any(|step| {
-        matches!(
-            step,
-            Step::Await {
-                condition: Condition::Ready { .. },
-                ..
-            }
-        )
-    });
-    let starts = options.start && (!state.live.is_up() || options.restart);
-    apply::apply(session, "install", &service.name, plan, &mut context.report)?;
-    let name = &service.name;
-    let text = match (outcome, waits, starts) {
-        ("unchanged", ..) => format!("{name}: unchanged. If only its code changed: autoglm-boot restart {name}"),
-        (outcome, true, _) => format!("{name}: {outcome} and ready"),
-        (outcome, false, true) => format!("{name}: {outcome} and started; whether it is ready was not waited for"),
-        (outcome, false, false) if state.live.is_up() => format!("{name}: {outcome}; it runs on as it did"),
-        (outcome, false, false) => format!("{name}: {outcome}, not started"),
-    };
-    context.report.success(&text);
-    if let Some(hint) = backend.boot_hint(name) {
-        context.report.note(&hint);
+    let outcomes: Vec<_> = names
+        .iter()
+        .zip(&state.apps)
+        .map(|(name, app)| Ended::new(name, app, &plan, &options, names.len() == 1))
+        .collect();
+    let dropped = apply::apply(session, "install", &names, plan, others, &mut context.report)?;
+    let answers: Vec<_> = outcomes
+        .iter()
+        .map(|ended| ended.tell(context, backend, dropped.get(&backend.unit(&ended.name))))
+        .collect();
+    if let [only] = answers.as_slice() {
+        return Ok((Exit::Ok, only.clone()));
     }
-    Ok((
-        Exit::Ok,
-        json!({ "name": service.name, "outcome": outcome, "unit": backend.unit(&service.name), "scope": service.scope }),
-    ))
+    Ok(sum_up(context, &outcomes, &answers, &dropped))
+}
+
+fn observe(context: &Context, backend: &dyn Backend, wanted: &[Wanted]) -> Result<(Vec<String>, State), Failure> {
+    let names: Vec<_> = wanted.iter().map(|wanted| wanted.service.name.clone()).collect();
+    let state = backend.state(context.system, &names)?;
+    Ok((names, state))
 }
 
 /// `--dry-run` and `--check`: the same plan, printed.
@@ -100,7 +131,7 @@ fn show(
     context: &mut Context,
     args: &cli::Install,
     backend: &dyn Backend,
-    service: &Service,
+    wanted: &[Wanted],
     options: &Install,
 ) -> Outcome {
     let pending = journal::pending(backend.store().root(), context.system).unwrap_or_default();
@@ -109,116 +140,178 @@ fn show(
             "an earlier {verb} of {name} was interrupted; the next install or uninstall undoes it first"
         ));
     }
-    let state = backend.state(context.system, &service.name)?;
-    tell(context, backend, service, &state, options)?;
+    let (names, state) = observe(context, backend, wanted)?;
+    refuse::tell(context, backend, wanted, &state, options)?;
     // What a run makes before it can take its lock, is part of what it does.
     let created = session::missing_folders(context.system, backend.store().root());
     let options = Install {
         created: created.clone(),
         ..options.clone()
     };
-    let mut plan = backend.install(service, &state, &options)?;
+    let plan = backend.install(wanted, &state, &options)?;
     let mkdirs = created.into_iter().map(|path| Step::Mkdir { path, mode: 0o755 });
-    plan.steps.splice(0..0, mkdirs);
-    let is_pending = !plan.is_empty();
+    let lines: Vec<_> = mkdirs.map(|step| step.to_string()).chain(plan.lines()).collect();
+    let is_pending = !lines.is_empty();
+    let title = match names.as_slice() {
+        [only] => only.clone(),
+        several => format!("{} apps", several.len()),
+    };
     if args.dry_run {
-        context.report.answer(&format!(
-            "{}: what an install would do; nothing is changed",
-            service.name
-        ));
-        for step in plan.steps.iter().filter(|step| !matches!(step, Step::OnRollback(_))) {
-            context.report.answer(&format!("  {step}"));
+        context
+            .report
+            .answer(&format!("{title}: what an install would do; nothing is changed"));
+        for line in &lines {
+            context.report.answer(&format!("  {line}"));
         }
-        for step in &plan.steps {
-            if let Step::WriteFile { path, text, .. } = step
-                && path.extension().is_some_and(|extension| extension == "service")
-            {
-                context.report.answer(&format!("\n{}:\n{text}", path.display()));
-            }
-        }
+        show_units(context, &plan, &state);
     }
     if args.check || !is_pending {
         let text = if is_pending { "changes pending" } else { "unchanged" };
-        context.report.answer(&format!("{}: {text}", service.name));
+        context.report.answer(&format!("{title}: {text}"));
     }
-    let steps: Vec<_> = plan.steps.iter().map(ToString::to_string).collect();
     let exit = if args.check && is_pending {
         Exit::Pending
     } else {
         Exit::Ok
     };
-    Ok((
-        exit,
-        json!({ "name": service.name, "outcome": "shown", "changes": is_pending, "plan": steps }),
-    ))
+    let mut answer = json!({ "outcome": "shown", "changes": is_pending, "plan": lines });
+    match names.as_slice() {
+        [only] => answer["name"] = json!(only),
+        several => answer["names"] = json!(several),
+    }
+    Ok((exit, answer))
 }
 
-/// What the target cannot express, and what the user decided by hand.
-fn tell(
-    context: &mut Context,
-    backend: &dyn Backend,
-    service: &Service,
-    state: &State,
-    options: &Install,
-) -> Result<(), Failure> {
-    for loss in backend.render(service)?.losses {
-        context.report.warn(&format!("not expressed as written: {loss}"));
+/// The units that would be written: a new one whole, a changed one as what is different.
+fn show_units(context: &mut Context, plan: &Plan, state: &State) {
+    for task in &plan.tasks {
+        let Step::WriteFile { path, text, .. } = &task.step else {
+            continue;
+        };
+        if path.extension().is_none_or(|extension| extension != "service") {
+            continue;
+        }
+        let app = state.apps.iter().find(|app| Some(&app.live.unit) == task.of.as_ref());
+        match app.and_then(|app| app.text.as_deref()) {
+            Some(there) => {
+                let difference = crate::diff::unified(there, text);
+                context
+                    .report
+                    .answer(&format!("\n{}, changed:\n{difference}", path.display()));
+            }
+            None => context.report.answer(&format!("\n{}:\n{text}", path.display())),
+        }
     }
-    let was_linked = state.receipt.as_ref().is_some_and(|receipt| !receipt.links.is_empty());
-    if was_linked && state.links.is_empty() && !options.force {
-        context
-            .report
-            .warn("it was disabled by hand and stays so: it will not start at boot (--force enables it again)");
+}
+
+/// How the install of one app ended, if it did.
+struct Ended {
+    name: String,
+    scope_unit: String,
+    outcome: &'static str,
+    waits: bool,
+    starts: bool,
+    runs_on: bool,
+}
+
+impl Ended {
+    fn new(name: &str, app: &AppState, plan: &Plan, options: &Install, is_only: bool) -> Self {
+        let unit = &app.live.unit;
+        let is_of = |step: &Step| match step {
+            Step::Run { cmd, .. } | Step::Launch { cmd } => cmd.units.contains(unit),
+            _ => false,
+        };
+        let mut tasks = plan.tasks.iter();
+        let is_touched = if is_only {
+            !plan.is_empty()
+        } else {
+            tasks.any(|task| task.of.as_ref() == Some(unit) || is_of(&task.step))
+        };
+        let waits = plan.steps().any(|step| {
+            matches!(step, Step::Await { condition: condition @ Condition::Ready { .. }, .. } if condition.unit() == Some(unit))
+        });
+        Self {
+            name: name.into(),
+            scope_unit: unit.clone(),
+            outcome: match (is_touched, &app.receipt, app.is_foreign()) {
+                (false, ..) => "unchanged",
+                (_, Some(_), _) => "updated",
+                (_, None, true) => "adopted",
+                (_, None, false) => "installed",
+            },
+            waits,
+            starts: options.start && (!app.live.is_up() || options.restart),
+            runs_on: app.live.is_up(),
+        }
     }
-    let missing: Vec<_> = service.dependencies.requires.clone();
-    let known = if state.is_reachable {
-        backend.observe(context.system, &missing)?
+
+    /// Tells it; its answer for programs.
+    fn tell(&self, context: &mut Context, backend: &dyn Backend, failure: Option<&Failure>) -> Value {
+        let name = &self.name;
+        if let Some(failure) = failure {
+            context.report.error(failure);
+            return json!({ "name": name, "outcome": "failed", "unit": self.scope_unit, "error": plain(failure) });
+        }
+        let text = match (self.outcome, self.waits, self.starts) {
+            ("unchanged", ..) if context.report.is_brief => String::new(),
+            ("unchanged", ..) => format!("{name}: unchanged. If only its code changed: autoglm-boot restart {name}"),
+            (outcome, true, _) => format!("{name}: {outcome} and ready"),
+            (outcome, false, true) => format!("{name}: {outcome} and started; whether it is ready was not waited for"),
+            (outcome, false, false) if self.runs_on => format!("{name}: {outcome}; it runs on as it did"),
+            (outcome, false, false) => format!("{name}: {outcome}, not started"),
+        };
+        if !text.is_empty() {
+            context.report.success(&text);
+        }
+        if let Some(hint) = backend.boot_hint(name) {
+            context.report.note(&hint);
+        }
+        json!({ "name": name, "outcome": self.outcome, "unit": self.scope_unit, "scope": backend.scope() })
+    }
+}
+
+/// The last line about several apps, and the answer for programs.
+fn sum_up(context: &mut Context, ended: &[Ended], answers: &[Value], dropped: &Dropped) -> (Exit, Value) {
+    let is_dropped = |ended: &&Ended| dropped.contains_key(&ended.scope_unit);
+    let count = |outcome: &str| {
+        let of_it = ended
+            .iter()
+            .filter(|ended| !is_dropped(ended) && ended.outcome == outcome);
+        of_it.count()
+    };
+    let mut parts: Vec<_> = ["installed", "updated", "adopted", "unchanged"]
+        .into_iter()
+        .filter(|outcome| count(outcome) > 0)
+        .map(|outcome| format!("{} {outcome}", count(outcome)))
+        .collect();
+    if !dropped.is_empty() {
+        parts.push(format!("{} failed, and undone", dropped.len()));
+    }
+    let text = format!("{} apps: {}", ended.len(), parts.join(", "));
+    let exit = if dropped.is_empty() { Exit::Ok } else { Exit::Failed };
+    if exit == Exit::Ok {
+        context.report.success(&text);
     } else {
-        Vec::new()
-    };
-    if let Some(absent) = known.iter().find(|live| !live.is_known()) {
-        return Err(Failure::new(
-            Exit::Failed,
-            format!("{} requires {}, which is not there.\nNothing was changed.", service.name, absent.unit),
-        )
-        .repair(match service.scope {
-            Scope::System => "install that one first, or take it out of dependencies.requires",
-            Scope::User => "a user's service can only require services of the same user: install that one first, or install both with --system",
-        }));
+        context.report.line(&text);
     }
-    Ok(())
+    let outcome = if exit == Exit::Ok { "installed" } else { "partly" };
+    (exit, json!({ "outcome": outcome, "apps": answers }))
 }
 
-/// Something that answers before the app was started would be taken for the app.
-fn refuse_taken_address(context: &Context, service: &Service, force: bool) -> Result<(), Failure> {
-    const GLANCE: Duration = Duration::from_millis(500);
-    let Some(probe @ (Question::Http { .. } | Question::Tcp { .. })) = &service.readiness.probe else {
-        return Ok(());
-    };
-    if force || context.system.ask(probe, GLANCE, None).is_err() {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Exit::Failed,
-        format!(
-            "{probe} already, though {} does not run: something else has its address.\nNothing was changed.",
-            service.name
-        ),
-    )
-    .repair("stop what listens there (`ss -ltnp` shows it), give the app another port, or insist with --force"))
+fn plain(failure: &Failure) -> Value {
+    let message = anstream::adapter::strip_str(&failure.message).to_string();
+    json!({ "message": message, "repair": failure.repair })
 }
 
 /// An install as this user asks for it now.
-pub(super) fn options(context: &Context, service: &Service, timeout: Option<Duration>, no_wait: bool) -> Install {
-    let settle = if service.readiness.probe.is_none() {
-        service.readiness.settle
-    } else {
-        Duration::ZERO
-    };
-    let limit = timeout.unwrap_or(service.start_timeout + settle);
+pub(super) fn options(context: &Context, timeout: Option<std::time::Duration>, no_wait: bool) -> Install {
     Install {
         start: true,
-        wait: (!no_wait).then_some(limit),
+        patience: match timeout {
+            _ if no_wait => Patience::None,
+            Some(limit) => Patience::AtMost(limit),
+            None => Patience::Manifest,
+        },
         now: now(),
         by: context
             .system
@@ -234,26 +327,20 @@ pub(super) fn now() -> u64 {
     now.as_secs()
 }
 
-fn summary(plan: &Plan, state: &State) -> &'static str {
-    if plan.is_empty() {
-        return "unchanged";
-    }
-    match (&state.receipt, state.is_foreign()) {
-        (Some(_), _) => "updated",
-        (None, true) => "adopted",
-        (None, false) => "installed",
-    }
-}
-
-fn scope_name(scope: Scope) -> &'static str {
-    match scope {
+fn title(backend: &dyn Backend, wanted: &[Wanted]) -> String {
+    let scope = match backend.scope() {
         Scope::System => "system",
         Scope::User => "user",
+    };
+    let kept = format!("({scope} scope, {})", backend.name());
+    match wanted {
+        [only] => format!("{}: install {kept}{}", only.service.name, identity(&only.service)),
+        several => format!("{} apps: install {kept}", several.len()),
     }
 }
 
-fn identity(service: &Service) -> String {
-    use crate::service::RunAs;
+fn identity(service: &crate::service::Service) -> String {
+    use crate::service::{RunAs, StartType};
     let oneshot = if service.start_type == StartType::Oneshot {
         ", oneshot"
     } else {

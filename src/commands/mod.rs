@@ -1,6 +1,7 @@
 //! The verbs, one a file. This one is the match, and what several verbs need.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     path::{Path, PathBuf},
 };
@@ -12,8 +13,9 @@ use crate::{
     check::{self, Checked, Wish},
     cli::{Cli, ScopeArgs, Verb},
     exit::{Exit, Failure},
-    host::{self, Host},
+    host::{self, Host, Init},
     manifest,
+    receipt::Receipt,
     report::{Report, Voice},
     service::Scope,
     system::{EntryKind, Probe, System, without_parents},
@@ -25,6 +27,7 @@ mod history;
 mod install;
 mod list;
 mod logs;
+mod manifests;
 mod render;
 mod run;
 mod status;
@@ -213,16 +216,22 @@ fn scopes(context: &Context, wish: ScopeArgs) -> Vec<Scope> {
 fn backend_of(context: &Context, name: &str, wish: ScopeArgs) -> Result<Box<dyn Backend>, Failure> {
     let scopes = scopes(context, wish);
     for &scope in &scopes {
-        let backend = backend::choose(&context.host, scope)?;
-        let store = backend.store();
+        let store = context.host.store(scope);
+        if let Some(receipt) = store.receipt(name, context.system)? {
+            return backend::named(&context.host, &receipt.backend, scope);
+        }
         let is_meant = |(_, app): &(String, String)| app == name;
-        let has_intent =
-            crate::journal::pending(store.root(), context.system).is_ok_and(|intents| intents.iter().any(is_meant));
-        if has_intent || store.receipt(name, context.system)?.is_some() {
-            return Ok(backend);
+        if crate::journal::pending(store.root(), context.system).is_ok_and(|intents| intents.iter().any(is_meant)) {
+            return native(context, scope);
         }
     }
-    backend::choose(&context.host, scopes[0])
+    native(context, scopes[0])
+}
+
+/// The target of this machine; where it has none, the embedded supervisor is the only one that can have been chosen.
+fn native(context: &Context, scope: Scope) -> Result<Box<dyn Backend>, Failure> {
+    let wish = matches!(context.host.init, Init::Other(_)).then_some(backend::embedded::NAME);
+    backend::choose(&context.host, scope, wish)
 }
 
 /// The app that is meant where none is named: that of ./app.toml, else the only one there is.
@@ -236,7 +245,7 @@ fn meant(context: &Context, name: Option<&str>, wish: ScopeArgs) -> Result<Strin
     }
     let installed = installed(context, wish)?;
     match installed.as_slice() {
-        [(_, only)] => Ok(only.clone()),
+        [only] => Ok(only.name.clone()),
         [] => Err(Failure::new(
             Exit::NotInstalled,
             "no app is installed, and there is no ./app.toml",
@@ -247,7 +256,7 @@ fn meant(context: &Context, name: Option<&str>, wish: ScopeArgs) -> Result<Strin
                 "which app? Installed are: {}",
                 several
                     .iter()
-                    .map(|(_, name)| name.as_str())
+                    .map(|app| app.name.as_str())
                     .collect::<Vec<_>>()
                     .join(", ")
             ),
@@ -256,18 +265,37 @@ fn meant(context: &Context, name: Option<&str>, wish: ScopeArgs) -> Result<Strin
     }
 }
 
-/// Every installed app, and every one that an interrupted run speaks of: scope and name.
-fn installed(context: &Context, wish: ScopeArgs) -> Result<Vec<(Scope, String)>, Failure> {
+/// An app that is installed, or that an interrupted run speaks of.
+struct Installed {
+    scope: Scope,
+    name: String,
+    receipt: Option<Receipt>,
+}
+
+impl Installed {
+    /// The target that has it, as far as it is installed.
+    fn target(&self) -> Option<&str> {
+        self.receipt.as_ref().map(|receipt| receipt.backend.as_str())
+    }
+}
+
+/// Every installed app, and every one that an interrupted run speaks of.
+fn installed(context: &Context, wish: ScopeArgs) -> Result<Vec<Installed>, Failure> {
     let mut apps = Vec::new();
     for scope in scopes(context, wish) {
-        let store = backend::choose(&context.host, scope)?.store();
-        let receipts = store.receipts(context.system)?;
-        let mut names: Vec<_> = receipts.into_iter().map(|receipt| receipt.name).collect();
-        let pending = crate::journal::pending(store.root(), context.system).unwrap_or_default();
-        names.extend(pending.into_iter().map(|(_, name)| name));
-        names.sort();
-        names.dedup();
-        apps.extend(names.into_iter().map(|name| (scope, name)));
+        let store = context.host.store(scope);
+        let mut receipts = BTreeMap::new();
+        for (_, name) in crate::journal::pending(store.root(), context.system).unwrap_or_default() {
+            receipts.insert(name, None);
+        }
+        for receipt in store.receipts(context.system)? {
+            receipts.insert(receipt.name.clone(), Some(receipt));
+        }
+        apps.extend(
+            receipts
+                .into_iter()
+                .map(|(name, receipt)| Installed { scope, name, receipt }),
+        );
     }
     Ok(apps)
 }

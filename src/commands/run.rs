@@ -46,7 +46,7 @@ pub(super) fn control(context: &mut Context, args: &cli::Supervisor) -> Outcome 
     let start = |context: &Context| {
         let scope = if args.scope.user { "--user" } else { "--system" };
         let program = context.host.program.to_string_lossy();
-        let serve = Cmd::new(&program, ["supervisor", "serve", name, scope]);
+        let serve = Cmd::new(&program, ["supervisor", "serve", scope, name]);
         client::start(context.system, &serve, &rooms)
     };
     match args.verb {

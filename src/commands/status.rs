@@ -1,18 +1,18 @@
 //! `status`
 
-use std::path::Path;
+use std::{cell::OnceCell, collections::BTreeMap, path::Path};
 
 use serde_json::json;
 
-use super::{Context, Outcome, backend_of, installed, meant};
+use super::{Context, Installed, Outcome, backend_of, installed, meant, native};
 use crate::{
-    backend::{self, Backend, Live},
+    backend::{self, Backend, Live, conditions},
     cli,
     exit::{Exit, Failure},
     journal,
     plan::Span,
-    receipt::{self, Receipt},
-    service::Readiness,
+    receipt::{self, Receipt, Store},
+    service::{Probe as Question, Readiness},
     session,
     status::{Seen, Status, Word, judge},
     system::Probe,
@@ -48,7 +48,13 @@ fn look(context: &Context, args: &cli::Status) -> Result<Vec<Status>, Failure> {
     let mut statuses = Vec::new();
     for name in names {
         let backend = backend_of(context, &name, args.scope)?;
-        statuses.extend(of(context.system, backend.as_ref(), &[name])?);
+        let receipt = backend.store().receipt(&name, context.system)?;
+        let app = Installed {
+            scope: backend.scope(),
+            name,
+            receipt,
+        };
+        statuses.extend(of(context.system, backend.as_ref(), &[app])?);
     }
     Ok(statuses)
 }
@@ -57,57 +63,74 @@ fn look(context: &Context, args: &cli::Status) -> Result<Vec<Status>, Failure> {
 pub(super) fn all(context: &Context, wish: cli::ScopeArgs) -> Result<Vec<Status>, Failure> {
     let apps = installed(context, wish)?;
     let mut statuses = Vec::new();
-    for scope in super::scopes(context, wish) {
-        let names: Vec<_> = apps
-            .iter()
-            .filter(|(of, _)| *of == scope)
-            .map(|(_, name)| name.clone())
-            .collect();
-        let backend = backend::choose(&context.host, scope)?;
-        statuses.extend(of(context.system, backend.as_ref(), &names)?);
+    // Of one scope they are together; mostly one target has them all.
+    let has_same_target =
+        |one: &Installed, other: &Installed| one.scope == other.scope && one.target() == other.target();
+    for some in apps.chunk_by(has_same_target) {
+        let backend = match some[0].target() {
+            Some(name) => backend::named(&context.host, name, some[0].scope)?,
+            None => native(context, some[0].scope)?,
+        };
+        statuses.extend(of(context.system, backend.as_ref(), some)?);
     }
     Ok(statuses)
 }
 
-/// How these apps of one scope are: one question to the service manager for all of them.
-fn of(look: &dyn Probe, backend: &dyn Backend, names: &[String]) -> Result<Vec<Status>, Failure> {
-    let units: Vec<_> = names.iter().map(|name| backend.unit(name)).collect();
+/// How these apps of one scope and target are: one question to the service manager for all of them, their probes side by
+/// side.
+fn of(look: &dyn Probe, backend: &dyn Backend, apps: &[Installed]) -> Result<Vec<Status>, Failure> {
+    let units: Vec<_> = apps.iter().map(|app| backend.unit(&app.name)).collect();
     let lives = backend.observe(look, &units)?;
-    names
-        .iter()
-        .zip(&lives)
-        .map(|(name, live)| one(look, backend, name, live))
-        .collect()
-}
-
-fn one(look: &dyn Probe, backend: &dyn Backend, name: &str, live: &Live) -> Result<Status, Failure> {
     let store = backend.store();
-    let receipt = store.receipt(name, look)?;
-    let intents = journal::pending(store.root(), look).unwrap_or_default();
-    let intent = intents
-        .iter()
-        .any(|(_, app)| app == name)
-        .then(|| look.is_locked(&session::lock_path(store.root())));
-    let readiness = store
-        .service(name, look)
-        .map(|service| service.readiness)
-        .or_else(|| receipt.as_ref().map(|receipt| receipt.readiness.clone()));
-    Ok(judge(
-        name,
-        &Seen {
-            receipt: receipt.as_ref(),
-            live,
-            answer: readiness.and_then(|readiness| ask(look, &readiness, live)),
-            is_drifted: receipt.as_ref().is_some_and(|receipt| is_drifted(look, receipt)),
-            intent,
-            now: look.monotonic(),
-        },
-    ))
+    let is_at_work = OnceCell::new();
+    let intents: BTreeMap<_, _> = journal::pending(store.root(), look)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(_, app)| {
+            (
+                app,
+                *is_at_work.get_or_init(|| look.is_locked(&session::lock_path(store.root()))),
+            )
+        })
+        .collect();
+    let readiness: Vec<_> = apps.iter().map(|app| readiness(look, &store, app)).collect();
+    let mut answers = answers(look, &lives, &readiness).into_iter();
+    let judged = apps.iter().zip(&lives).zip(&readiness).map(|((app, live), readiness)| {
+        let receipt = app.receipt.as_ref();
+        judge(
+            &app.name,
+            &Seen {
+                receipt,
+                live,
+                answer: probe(live, readiness.as_ref()).and_then(|_| answers.next()),
+                is_drifted: receipt.is_some_and(|receipt| is_drifted(look, receipt)),
+                intent: intents.get(&app.name).copied(),
+                now: look.monotonic(),
+            },
+        )
+    });
+    Ok(judged.collect())
 }
 
-fn ask(look: &dyn Probe, readiness: &Readiness, live: &Live) -> Option<Result<(), String>> {
-    let probe = readiness.probe.as_ref().filter(|_| live.active == "active")?;
-    Some(look.ask(probe, readiness.timeout, live.pid))
+/// The readiness of an app: only its owner may read a probe that is a command.
+fn readiness(look: &dyn Probe, store: &Store, app: &Installed) -> Option<Readiness> {
+    match &app.receipt {
+        Some(receipt) if !receipt.is_probe_private => Some(receipt.readiness.clone()),
+        _ => store.service(&app.name, look).map(|service| service.readiness),
+    }
+}
+
+fn answers(look: &dyn Probe, lives: &[Live], readiness: &[Option<Readiness>]) -> Vec<Result<(), String>> {
+    let pairs = lives.iter().zip(readiness);
+    let asked: Vec<_> = pairs
+        .filter_map(|(live, readiness)| Some((probe(live, readiness.as_ref())?, readiness.as_ref()?.timeout, live.pid)))
+        .collect();
+    conditions::ask(look, &asked)
+}
+
+/// What there is to ask of an app that runs.
+fn probe<'a>(live: &Live, readiness: Option<&'a Readiness>) -> Option<&'a Question> {
+    readiness?.probe.as_ref().filter(|_| live.active == "active")
 }
 
 fn is_drifted(look: &dyn Probe, receipt: &Receipt) -> bool {

@@ -4,11 +4,10 @@ use serde_json::json;
 
 use super::{Context, Outcome, backend_of, meant, need_privilege, not_installed, read_manifest};
 use crate::{
-    apply,
-    backend::State,
+    apply::{self, Others},
+    backend::{AppState, Backend, State},
     cli,
     exit::{Exit, Failure},
-    plan::Step,
     receipt::Receipt,
     session::Session,
 };
@@ -25,23 +24,18 @@ pub(super) fn run(context: &mut Context, args: &cli::Uninstall) -> Outcome {
         let receipt = store
             .receipt(&name, context.system)?
             .ok_or_else(|| not_installed(&name))?;
-        let state = backend.state(context.system, &name)?;
+        let (state, others) = observe(context, backend.as_ref(), &name)?;
         if !args.force {
-            refuse_needed(&receipt, &state)?;
+            refuse_needed(&receipt, &state.apps[0], &others)?;
         }
-        let plan = backend.uninstall(&receipt, &state);
+        let plan = backend.uninstall(&receipt, &state, others.is_empty());
         context
             .report
             .answer(&format!("{name}: what an uninstall would do; nothing is changed"));
-        let steps: Vec<_> = plan
-            .steps
-            .iter()
-            .filter(|step| !matches!(step, Step::OnRollback(_)))
-            .collect();
+        let steps = plan.lines();
         for step in &steps {
             context.report.answer(&format!("  {step}"));
         }
-        let steps: Vec<_> = steps.iter().map(ToString::to_string).collect();
         return Ok((Exit::Ok, json!({ "name": name, "outcome": "shown", "plan": steps })));
     }
     let is_interrupted = crate::journal::pending(store.root(), context.system).is_ok_and(|pending| !pending.is_empty());
@@ -49,7 +43,7 @@ pub(super) fn run(context: &mut Context, args: &cli::Uninstall) -> Outcome {
         return Err(not_installed(&name));
     }
     need_privilege(context, backend.scope())?;
-    let session = Session::open(context.system, backend.as_ref(), &mut context.report)?;
+    let session = Session::open(context.system, &context.host, backend.as_ref(), &mut context.report)?;
     let folders = store.record(context.system).unwrap_or_default().folders;
     let outcome = uninstall(context, &session, &name, args.force);
     session.close(&folders);
@@ -62,18 +56,19 @@ fn uninstall(context: &mut Context, session: &Session, name: &str, force: bool) 
         .store()
         .receipt(name, context.system)?
         .ok_or_else(|| not_installed(name))?;
-    let state = backend.state(context.system, name)?;
+    let (state, others) = observe(context, backend, name)?;
     if !force {
-        refuse_needed(&receipt, &state)?;
+        refuse_needed(&receipt, &state.apps[0], &others)?;
     }
     context.report.line(&format!("{name}: uninstall"));
-    let plan = backend.uninstall(&receipt, &state);
-    apply::apply(session, "uninstall", name, plan, &mut context.report)?;
+    let plan = backend.uninstall(&receipt, &state, others.is_empty());
+    let names = [name.to_owned()];
+    apply::apply(session, "uninstall", &names, plan, Others::Undone, &mut context.report)?;
     let drop_ins = receipt.unit.with_extension("service.d");
     for path in context.system.list(&drop_ins).unwrap_or_default() {
         context.report.note(&format!("kept, it is yours: {}", path.display()));
     }
-    let restored = state.original.is_some();
+    let restored = state.apps[0].original.is_some();
     let text = if restored {
         format!("{name}: uninstalled; the unit that was there before is back")
     } else {
@@ -86,17 +81,24 @@ fn uninstall(context: &mut Context, session: &Session, name: &str, force: bool) 
     ))
 }
 
+/// The app, and the receipts of the others.
+fn observe(context: &Context, backend: &dyn Backend, name: &str) -> Result<(State, Vec<Receipt>), Failure> {
+    let state = backend.state(context.system, &[name.to_owned()])?;
+    let mut others = backend.store().receipts(context.system)?;
+    others.retain(|receipt| receipt.name != name);
+    Ok((state, others))
+}
+
 /// What is needed by others does not go silently.
-fn refuse_needed(receipt: &Receipt, state: &State) -> Result<(), Failure> {
-    let unit = &state.live.unit;
-    let mut dependants: Vec<_> = state
-        .others
+fn refuse_needed(receipt: &Receipt, app: &AppState, others: &[Receipt]) -> Result<(), Failure> {
+    let unit = &app.live.unit;
+    let mut dependants: Vec<_> = others
         .iter()
         .filter(|other| other.needs.contains(unit))
         .map(|other| other.name.clone())
         .collect();
     let ours: Vec<_> = dependants.iter().map(|name| format!("{name}.service")).collect();
-    let native = state
+    let native = app
         .live
         .required_by
         .iter()

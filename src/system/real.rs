@@ -1,6 +1,7 @@
 //! The machine itself: the effects behind the two traits.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fs, io,
     io::Write as _,
@@ -104,10 +105,32 @@ impl Probe for Real {
 }
 
 impl System for Real {
+    fn sync(&self, paths: &[&Path]) -> io::Result<()> {
+        /// One by one, more files than this cost more than the whole file system.
+        const MANY: usize = 100;
+        let mut places = BTreeSet::new();
+        for path in paths {
+            // A name is only sure to be on disk when its folder is.
+            places.extend(path.ancestors().skip(1).find(|folder| folder.is_dir()));
+            places.extend(
+                fs::symlink_metadata(path)
+                    .is_ok_and(|meta| meta.is_file())
+                    .then_some(*path),
+            );
+        }
+        if places.len() <= MANY {
+            return places.into_iter().try_for_each(platform::sync);
+        }
+        let mut filesystems = BTreeMap::new();
+        for place in places {
+            filesystems.insert(platform::filesystem(&fs::metadata(place)?), place);
+        }
+        filesystems.into_values().try_for_each(platform::sync_filesystem)
+    }
+
     fn make_folder(&self, path: &Path, mode: u32) -> io::Result<()> {
         fs::create_dir(path)?;
-        platform::set_mode(path, mode)?;
-        sync_parent(path)
+        platform::set_mode(path, mode)
     }
 
     fn write_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
@@ -121,13 +144,12 @@ impl System for Real {
             if let Some(old) = owner {
                 platform::set_owner(&staging, old.uid, old.gid)?;
             }
-            file.sync_all()?;
             fs::rename(&staging, path)
         })();
         if written.is_err() {
             let _ = fs::remove_file(&staging); // the first error is the one to tell
         }
-        written.and_then(|()| sync_parent(path))
+        written
     }
 
     fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
@@ -144,15 +166,11 @@ impl System for Real {
         platform::symlink(target, &staging)?;
         fs::rename(&staging, path).inspect_err(|_| {
             let _ = fs::remove_file(&staging); // the first error is the one to tell
-        })?;
-        sync_parent(path)
+        })
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        match present(fs::remove_file(path))? {
-            Some(()) => sync_parent(path),
-            None => Ok(()),
-        }
+        present(fs::remove_file(path)).map(|_| ())
     }
 
     fn remove_folder(&self, path: &Path) -> io::Result<bool> {
@@ -211,14 +229,6 @@ impl System for Real {
                 return Ok(Some(Lock(Some(file))));
             }
         }
-    }
-}
-
-/// A renamed or removed name is only sure to be on disk when its folder is.
-fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) => platform::sync_folder(parent),
-        None => Ok(()),
     }
 }
 

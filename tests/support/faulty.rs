@@ -1,10 +1,10 @@
 //! The real machine, except that one effect fails, or the process is killed right before or right after it.
 
 use std::{
-    cell::Cell,
     ffi::OsString,
     io,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -69,7 +69,7 @@ pub struct Faulty {
     inner: Real,
     fault: Fault,
     at: usize,
-    count: Cell<usize>,
+    count: AtomicUsize,
 }
 
 impl Faulty {
@@ -85,13 +85,13 @@ impl Faulty {
                 other => panic!("no such fault: {other}"),
             },
             at: at.parse().expect("a number"),
-            count: Cell::new(0),
+            count: AtomicUsize::new(0),
         }
     }
 
     /// Whether the fault has happened.
     pub fn was_reached(&self) -> bool {
-        self.count.get() > self.at
+        self.count.load(Ordering::Relaxed) > self.at
     }
 
     fn effect<T>(
@@ -99,7 +99,7 @@ impl Faulty {
         failed: impl FnOnce() -> io::Result<T>,
         effect: impl FnOnce() -> io::Result<T>,
     ) -> io::Result<T> {
-        let number = self.count.replace(self.count.get() + 1);
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
         if number != self.at {
             return effect();
         }
@@ -174,6 +174,9 @@ impl Probe for Faulty {
 }
 
 impl System for Faulty {
+    fn sync(&self, paths: &[&Path]) -> io::Result<()> {
+        self.file(|| self.inner.sync(paths))
+    }
     fn make_folder(&self, path: &Path, mode: u32) -> io::Result<()> {
         self.file(|| self.inner.make_folder(path, mode))
     }

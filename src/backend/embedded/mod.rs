@@ -3,11 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Answer, AtPath, Backend, Control, Install, Live, LogQuery, Rendered, State, evidence};
+use super::{
+    AppState, AtPath, Backend, Control, Install, Live, LogQuery, Rendered, ScopeState, State, Wanted, evidence,
+};
 use crate::{
     exit::{Exit, Failure},
     host::Host,
-    plan::{Condition, Plan},
+    plan::Plan,
     receipt::{self, Receipt, Store},
     service::{RunAs, Scope, Service, StartType},
     supervisor::{self, Rooms},
@@ -15,6 +17,9 @@ use crate::{
 };
 
 mod plans;
+
+/// As receipts and `--backend` name it.
+pub const NAME: &str = "embedded";
 
 /// The embedded supervisor in one scope.
 #[derive(Debug, Clone)]
@@ -54,7 +59,7 @@ impl Embedded {
             Scope::System => "--system",
             Scope::User => "--user",
         };
-        Cmd::new(&self.host.program.to_string_lossy(), ["supervisor", verb, app, scope])
+        Cmd::new(&self.host.program.to_string_lossy(), ["supervisor", verb, scope]).units([app.to_owned()])
     }
 
     fn live(&self, look: &dyn Probe, app: &str) -> Live {
@@ -94,7 +99,7 @@ fn resident(look: &dyn Probe, pid: u32) -> Option<u64> {
 
 impl Backend for Embedded {
     fn name(&self) -> &'static str {
-        "embedded"
+        NAME
     }
 
     fn scope(&self) -> Scope {
@@ -137,31 +142,33 @@ impl Backend for Embedded {
         Ok(units.iter().map(|app| self.live(look, app)).collect())
     }
 
-    fn state(&self, look: &dyn Probe, app: &str) -> Result<State, Failure> {
+    fn state(&self, look: &dyn Probe, apps: &[String]) -> Result<State, Failure> {
         let store = self.store();
-        let receipt = store.receipt(app, look)?;
-        let path = store.service_path(app);
-        let at_path = match &receipt {
-            None => None,
-            Some(_) => look.read(&path).ok().map(|bytes| AtPath::File(bytes, 0o600)),
+        let app_state = |app: &String| {
+            let receipt = store.receipt(app, look)?;
+            let is_installed = receipt.is_some();
+            let written = look.read(&store.service_path(app)).ok().filter(|_| is_installed);
+            Ok(AppState {
+                live: self.live(look, app),
+                at_path: written.map(|bytes| AtPath::File(bytes, 0o600)),
+                receipt,
+                service: store.service(app, look),
+                history: store.history(app, look)?,
+                rooms: Some(self.rooms(look, app)),
+                ..AppState::default()
+            })
         };
-        let mut others = store.receipts(look)?;
-        others.retain(|receipt| receipt.name != app);
-        let logs = self.rooms(look, app).log;
+        let logs = self.rooms(look, "any").log;
         let folder = logs.parent().unwrap_or(Path::new("/"));
         Ok(State {
-            live: self.live(look, app),
-            at_path,
-            receipt,
-            service: store.service(app, look),
-            history: store.history(app, look)?,
-            record: store.record(look)?,
-            others,
-            is_reachable: true,
-            is_lingering: true,
-            missing: crate::session::missing_folders(look, folder),
-            rooms: Some(self.rooms(look, app)),
-            ..State::default()
+            scope: ScopeState {
+                record: store.record(look)?,
+                is_reachable: true,
+                is_lingering: true,
+                missing: crate::session::missing_folders(look, folder),
+                ..ScopeState::default()
+            },
+            apps: apps.iter().map(app_state).collect::<Result<_, Failure>>()?,
         })
     }
 
@@ -171,41 +178,29 @@ impl Backend for Embedded {
         ))
     }
 
-    fn install(&self, service: &Service, state: &State, options: &Install) -> Result<Plan, Failure> {
-        self.plan_install(service, state, options)
+    fn install(&self, wanted: &[Wanted], state: &State, options: &Install) -> Result<Plan, Failure> {
+        self.plan_install(wanted, state, options)
     }
 
-    fn uninstall(&self, receipt: &Receipt, state: &State) -> Plan {
-        self.plan_uninstall(receipt, state)
+    fn uninstall(&self, receipt: &Receipt, state: &State, is_last: bool) -> Plan {
+        self.plan_uninstall(receipt, state, is_last)
     }
 
     fn control(&self, verb: Control, receipt: &Receipt, live: &Live, wait: Option<std::time::Duration>) -> Plan {
         self.plan_control(verb, receipt, live, wait)
     }
 
-    fn check(&self, look: &dyn Probe, condition: &Condition) -> Result<Answer, Failure> {
-        let holds = |yes: bool, why: String| {
-            if yes {
-                Answer::Yes(String::new())
-            } else {
-                Answer::NotYet(why)
-            }
-        };
-        let active = |unit: &str| self.live(look, unit).active;
-        Ok(match condition {
-            Condition::Ready { .. } => return evidence::is_ready(self, look, condition),
-            Condition::Running { unit } => holds(active(unit) == "active", active(unit)),
-            Condition::Stopped { unit } => holds(matches!(active(unit).as_str(), "inactive" | "failed"), active(unit)),
-            Condition::Failed { unit } => holds(active(unit) == "failed", active(unit)),
-            Condition::Loaded { .. } | Condition::Stale { .. } | Condition::Lingering { .. } | Condition::Manager => {
-                holds(true, String::new())
-            }
-        })
+    fn is_reachable(&self, _: &dyn Probe) -> bool {
+        true
+    }
+
+    fn is_lingering(&self, _: &dyn Probe, _: &str) -> bool {
+        true
     }
 
     fn explain(&self, look: &dyn Probe, cmd: &Cmd, output: &Output) -> Failure {
         let said = output.stderr.trim();
-        match cmd.args.get(2) {
+        match cmd.units.first() {
             Some(app) if said.is_empty() => {
                 evidence::failure(self, look, &self.live(look, app), "it could not be started")
             }

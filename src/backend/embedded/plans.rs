@@ -1,10 +1,10 @@
 //! Plans for the embedded supervisor: pure functions of what was observed.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::Embedded;
 use crate::{
-    backend::{AtPath, Backend, Control, Install, Live, State},
+    backend::{AppState, AtPath, Backend, Control, Install, Live, State, Wanted},
     diff,
     exit::{Exit, Failure},
     history,
@@ -18,67 +18,126 @@ use crate::{
 const SLACK: Duration = Duration::from_secs(10);
 
 impl Embedded {
-    /// Install: the checked manifest, the start, the wait, the receipt; of these only what is not so yet.
-    pub(super) fn plan_install(&self, service: &Service, state: &State, options: &Install) -> Result<Plan, Failure> {
-        let (store, name) = (self.store(), &service.name);
-        let rendered = self.render(service)?;
-        Self::refuse(service, &rendered.text, state, options)?;
-        let writes = !matches!(&state.at_path, Some(AtPath::File(bytes, _)) if *bytes == rendered.text.as_bytes());
-        let mut record = state.record.clone();
-        record.add(options.created.iter().chain(&state.missing));
-
-        let mut steps = Vec::new();
-        let mkdir = |path| Step::Mkdir { path, mode: 0o755 };
-        if state.receipt.is_none() {
-            steps.push(mkdir(store.apps()));
-            steps.push(mkdir(store.app(name)));
+    /// Install: the checked manifests, the starts, the waits, the receipts; of these only what is not so yet.
+    pub(super) fn plan_install(&self, wanted: &[Wanted], state: &State, options: &Install) -> Result<Plan, Failure> {
+        let store = self.store();
+        let (scope, apps) = (&state.scope, &state.apps);
+        let mut record = scope.record.clone();
+        record.add(options.created.iter().chain(&scope.missing));
+        let mut plan = Plan {
+            replaces: apps.iter().any(|app| app.receipt.is_some()),
+            requires: requires(wanted),
+            ..Plan::default()
+        };
+        if apps.iter().any(|app| app.receipt.is_none()) {
+            plan.shared([mkdir(store.apps())]);
         }
-        steps.extend(state.missing.iter().cloned().map(mkdir));
-        if state.receipt.is_none() {
-            steps.extend(Self::discard(state).map(Step::on_rollback));
+        plan.shared(scope.missing.iter().cloned().map(mkdir));
+        if record != scope.record {
+            plan.shared([receipt::write(store.record_path(), &record, 0o644)?]);
         }
-        if record != state.record {
-            steps.push(receipt::write(store.record_path(), &record, 0o644)?);
+        // The undo of all that was written comes before a start of what was there.
+        let pairs = || wanted.iter().zip(apps);
+        for (wanted, app) in pairs() {
+            plan.of(&wanted.service.name, self.new_steps(&wanted.service, app));
         }
-        let restarts = options.start && state.live.is_up() && (writes || options.restart);
-        if restarts {
-            steps.extend(self.revival(state));
-        }
-        if writes {
-            steps.push(receipt::write(store.service_path(name), service, 0o600)?);
-        }
-        if restarts || (options.start && !state.live.is_up()) {
-            let stop = Step::run(self.supervisor("stop", name));
-            steps.push(Step::Run {
-                cmd: self.supervisor(if restarts { "restart" } else { "start" }, name),
-                only_if: None,
-                undo: (!restarts).then(|| Box::new(stop)),
-            });
-            if let Some(deadline) = options.wait {
-                let condition = Condition::Ready {
-                    unit: name.clone(),
-                    readiness: service.readiness.clone(),
-                    start_type: service.start_type,
-                    restarts: 0,
-                };
-                steps.push(Step::Await { condition, deadline });
+        for (wanted, app) in pairs() {
+            if Self::restarts(self.writes(wanted, app)?, app, options) {
+                plan.of(&wanted.service.name, self.revival(app));
             }
         }
-        let new = self.receipt(service, &rendered.text, options);
-        let records = history::record(&store, service, &rendered.text, state, &new, options)?;
-        let artefact = store.service_path(name); // written before the start
-        steps.extend(
-            records
-                .into_iter()
-                .filter(|step| step.path() != Some(artefact.as_path())),
-        );
-        Ok(Plan {
-            steps,
-            replaces: state.receipt.is_some(),
-        })
+        let mut waits = Vec::new();
+        for (wanted, app) in pairs() {
+            let service = &wanted.service;
+            let required = &service.dependencies.requires;
+            if waits
+                .iter()
+                .any(|(unit, _)| required.contains(&format!("{unit}.service")))
+            {
+                for (unit, wait) in waits.drain(..) {
+                    plan.of(unit, [wait]);
+                }
+            }
+            plan.of(&service.name, self.start_steps(wanted, app, options)?);
+            waits.extend(
+                self.wait(wanted, app, options)?
+                    .map(|wait| (service.name.as_str(), wait)),
+            );
+        }
+        for (unit, wait) in waits {
+            plan.of(unit, [wait]);
+        }
+        for (wanted, app) in pairs() {
+            plan.of(&wanted.service.name, self.records(wanted, app, options)?);
+        }
+        Ok(plan)
     }
 
-    fn refuse(service: &Service, text: &str, state: &State, options: &Install) -> Result<(), Failure> {
+    fn new_steps(&self, service: &Service, app: &AppState) -> Vec<Step> {
+        let is_new = app.receipt.is_none();
+        let folder = is_new.then(|| mkdir(self.store().app(&service.name)));
+        let discard = Self::discard(app).filter(|_| is_new).map(Step::on_rollback);
+        folder.into_iter().chain(discard).collect()
+    }
+
+    fn writes(&self, wanted: &Wanted, app: &AppState) -> Result<bool, Failure> {
+        let text = self.render(&wanted.service)?.text;
+        Ok(!matches!(&app.at_path, Some(AtPath::File(bytes, _)) if *bytes == text.as_bytes()))
+    }
+
+    fn restarts(writes: bool, app: &AppState, options: &Install) -> bool {
+        options.start && app.live.is_up() && (writes || options.restart)
+    }
+
+    fn start_steps(&self, wanted: &Wanted, app: &AppState, options: &Install) -> Result<Vec<Step>, Failure> {
+        let service = &wanted.service;
+        let name = &service.name;
+        Self::refuse(service, &self.render(service)?.text, app, options)?;
+        let writes = self.writes(wanted, app)?;
+        let mut steps = Vec::new();
+        if writes {
+            steps.push(receipt::write(self.store().service_path(name), service, 0o600)?);
+        }
+        if Self::restarts(writes, app, options) {
+            steps.push(Step::run(self.supervisor("restart", name)));
+        } else if options.start && !app.live.is_up() {
+            steps.push(Step::run(self.supervisor("stop", name)).on_undo());
+            steps.push(Step::run(self.supervisor("start", name)));
+        }
+        Ok(steps)
+    }
+
+    fn wait(&self, wanted: &Wanted, app: &AppState, options: &Install) -> Result<Option<Step>, Failure> {
+        let service = &wanted.service;
+        let is_started =
+            Self::restarts(self.writes(wanted, app)?, app, options) || (options.start && !app.live.is_up());
+        let deadline = options.patience.with(service).filter(|_| is_started);
+        Ok(deadline.map(|deadline| Step::Await {
+            condition: Condition::Ready {
+                unit: service.name.clone(),
+                readiness: service.readiness.clone(),
+                start_type: service.start_type,
+                restarts: 0,
+            },
+            deadline,
+        }))
+    }
+
+    fn records(&self, wanted: &Wanted, app: &AppState, options: &Install) -> Result<Vec<Step>, Failure> {
+        let Wanted {
+            service,
+            manifest,
+            again,
+        } = wanted;
+        let text = self.render(service)?.text;
+        let new = self.receipt(service, &text, options);
+        let records = history::record(&self.store(), service, &text, app, &new, (manifest, *again))?;
+        let artefact = self.store().service_path(&service.name); // written before the start
+        let is_due = |step: &Step| step.path() != Some(artefact.as_path());
+        Ok(records.into_iter().filter(is_due).collect())
+    }
+
+    fn refuse(service: &Service, text: &str, state: &AppState, options: &Install) -> Result<(), Failure> {
         if let Some(AtPath::File(bytes, _)) = &state.at_path
             && state.is_drifted()
             && !options.force
@@ -95,7 +154,7 @@ impl Embedded {
     }
 
     /// What starts the earlier version again after an undo, and sees that it runs.
-    fn revival(&self, state: &State) -> Vec<Step> {
+    fn revival(&self, state: &AppState) -> Vec<Step> {
         let unit = state.live.unit.clone();
         let ready = state.receipt.as_ref().filter(|_| state.live.active == "active");
         let (condition, deadline) = match ready {
@@ -112,7 +171,7 @@ impl Embedded {
     }
 
     /// The supervisor's own traces of an app.
-    fn discard(state: &State) -> Option<Step> {
+    fn discard(state: &AppState) -> Option<Step> {
         let rooms = state.rooms.as_ref()?;
         let mut paths = log::paths(&rooms.log);
         paths.extend([rooms.status.clone(), rooms.lock.clone()]);
@@ -132,34 +191,32 @@ impl Embedded {
     }
 
     /// Uninstall: stop, wait until no process is left, forget it.
-    pub(super) fn plan_uninstall(&self, receipt: &Receipt, state: &State) -> Plan {
-        let (store, name) = (self.store(), &receipt.name);
+    pub(super) fn plan_uninstall(&self, receipt: &Receipt, state: &State, is_last: bool) -> Plan {
+        let (store, name, app) = (self.store(), &receipt.name, &state.apps[0]);
         let mut steps = Vec::new();
-        if state.live.is_up() {
-            steps.extend(self.revival(state));
+        if app.live.is_up() {
+            steps.extend(self.revival(app));
         }
-        let timeout = state
-            .service
-            .as_ref()
-            .map_or(Duration::from_secs(90), |service| service.stop_timeout);
+        let service = app.service.as_ref();
+        let timeout = service.map_or(Duration::from_secs(90), |service| service.stop_timeout);
         steps.push(Step::run(self.supervisor("stop", name)));
         steps.push(Step::Await {
             condition: Condition::Stopped { unit: name.clone() },
             deadline: timeout + SLACK,
         });
-        steps.extend(history::forget(&store, name, &state.history));
+        steps.extend(history::forget(&store, name, &app.history));
         steps.extend([store.service_path(name), store.receipt_path(name)].map(|path| Step::Remove { path }));
         steps.push(Step::Rmdir { path: store.app(name) });
-        if state.others.is_empty() {
+        if is_last {
             steps.push(Step::Remove {
                 path: store.record_path(),
             });
         }
-        steps.extend(Self::discard(state));
-        let folders = state.record.folders.iter().rev();
+        steps.extend(Self::discard(app));
+        let folders = state.scope.record.folders.iter().rev();
         let folders = folders.filter(|folder| !store.root().starts_with(folder));
         steps.extend(folders.map(|path| Step::Rmdir { path: path.clone() }));
-        Plan { steps, replaces: true }
+        plan_of(name, steps)
     }
 
     /// Start, stop or restart of what is installed.
@@ -178,6 +235,33 @@ impl Embedded {
             let condition = receipt.ready(None, name);
             steps.push(Step::Await { condition, deadline });
         }
-        Plan { steps, replaces: true }
+        plan_of(name, steps)
     }
+}
+
+fn plan_of(unit: &str, steps: Vec<Step>) -> Plan {
+    let mut plan = Plan {
+        replaces: true,
+        ..Plan::default()
+    };
+    plan.of(unit, steps);
+    plan
+}
+
+fn mkdir(path: PathBuf) -> Step {
+    Step::Mkdir { path, mode: 0o755 }
+}
+
+/// Which of these apps require which others of them.
+fn requires(wanted: &[Wanted]) -> Vec<(String, String)> {
+    let is_one = |name: &str| wanted.iter().any(|wanted| wanted.service.name == name);
+    let of = |wanted: &Wanted| {
+        let by = wanted.service.name.clone();
+        let needed = wanted.service.dependencies.requires.clone();
+        needed
+            .into_iter()
+            .filter_map(move |unit| Some((by.clone(), unit.strip_suffix(".service")?.to_owned())))
+    };
+    let all = wanted.iter().flat_map(of);
+    all.filter(|(_, needed)| is_one(needed)).collect()
 }

@@ -1,13 +1,15 @@
 //! systemd, the machine's or a user's: units in the folder of the administrator, links for the boot target, and
 //! systemctl(1) for the rest.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::HashMap, path::PathBuf, time::Duration};
 
-use super::{Answer, AtPath, Backend, Control, Install, Live, LogQuery, Rendered, State, evidence};
+use super::{
+    AppState, AtPath, Backend, Control, Install, Live, LogQuery, Rendered, ScopeState, State, Wanted, evidence,
+};
 use crate::{
     exit::{Exit, Failure},
     host::Host,
-    plan::{Condition, Plan},
+    plan::Plan,
     receipt::{Receipt, Store},
     render,
     service::{Scope, Service},
@@ -21,6 +23,9 @@ mod live;
 mod ownership;
 mod plans;
 mod removal;
+
+/// As receipts and `--backend` name it.
+pub const NAME: &str = "systemd";
 
 /// systemd in one scope.
 #[derive(Debug, Clone)]
@@ -77,33 +82,73 @@ impl Systemd {
         cmd
     }
 
-    fn is_reachable(&self, look: &dyn Probe) -> bool {
-        let socket = self.host.runtime.join("systemd/private");
-        !self.is_user() || matches!(look.entry(&socket), Ok(Some(_)))
-    }
-
-    /// Links to the unit in every `*.wants` and `*.requires` of the unit folder.
-    fn links_of(&self, look: &dyn Probe, unit: &str) -> Result<Vec<(PathBuf, PathBuf)>, Failure> {
+    /// Every link in a `*.wants` or `*.requires` of the unit folder: link, target, by the unit's name.
+    fn links(&self, look: &dyn Probe) -> Result<HashMap<String, Vec<(PathBuf, PathBuf)>>, Failure> {
         let unreadable = |error| Failure::new(Exit::Failed, format!("cannot read {}: {error}", self.units().display()));
-        let mut links = Vec::new();
+        let mut links = HashMap::<_, Vec<_>>::new();
         for folder in look.list(&self.units()).map_err(unreadable)? {
             if !matches!(folder.extension().and_then(|e| e.to_str()), Some("wants" | "requires")) {
                 continue;
             }
-            let path = folder.join(unit);
-            if let Ok(Some(entry)) = look.entry(&path)
-                && let EntryKind::Link(target) = entry.kind
-            {
-                links.push((path, target));
+            for path in look.list(&folder).map_err(unreadable)? {
+                let unit = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if let Ok(Some(entry)) = look.entry(&path)
+                    && let EntryKind::Link(target) = entry.kind
+                {
+                    links.entry(unit).or_default().push((path, target));
+                }
             }
         }
         Ok(links)
+    }
+
+    /// What the service manager says of apps; what it cannot know, it is not asked.
+    fn lives(&self, look: &dyn Probe, apps: &[String], is_reachable: bool) -> Result<Vec<Live>, Failure> {
+        let mut lives: Vec<_> = apps.iter().map(|app| Live::unknown(&self.unit(app))).collect();
+        let is_known = |live: &&mut Live| is_reachable && (self.is_user() || !live::is_unheard_of(look, &live.unit));
+        let known: Vec<_> = lives.iter_mut().filter(is_known).collect();
+        let units: Vec<_> = known.iter().map(|live| live.unit.clone()).collect();
+        for (live, seen) in known.into_iter().zip(self.observe(look, &units)?) {
+            *live = seen;
+        }
+        Ok(lives)
+    }
+
+    fn app_state(&self, look: &dyn Probe, app: &str, live: Live) -> Result<AppState, Failure> {
+        let (path, store) = (self.path(app), self.store());
+        let unreadable = |error| Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()));
+        let at_path = match look.entry(&path).map_err(unreadable)? {
+            None => None,
+            Some(entry) => Some(match entry.kind {
+                EntryKind::File => AtPath::File(look.read(&path).map_err(unreadable)?, entry.mode),
+                EntryKind::Link(target) => AtPath::Link(target),
+                EntryKind::Folder | EntryKind::Other => AtPath::Other,
+            }),
+        };
+        let in_force = match &at_path {
+            Some(AtPath::File(..) | AtPath::Link(_)) => Some(&path),
+            Some(AtPath::Other) => None,
+            None => live.fragment.as_ref(),
+        };
+        let text = in_force
+            .and_then(|file| look.read(file).ok())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Ok(AppState {
+            at_path,
+            text,
+            receipt: store.receipt(app, look)?,
+            service: store.service(app, look),
+            original: store.original(app, look)?,
+            history: store.history(app, look)?,
+            live,
+            ..AppState::default()
+        })
     }
 }
 
 impl Backend for Systemd {
     fn name(&self) -> &'static str {
-        "systemd"
+        NAME
     }
 
     fn scope(&self) -> Scope {
@@ -126,8 +171,9 @@ impl Backend for Systemd {
         if units.is_empty() {
             return Ok(Vec::new());
         }
-        let mut cmd = self.systemctl(["show", live::PROPERTIES, "--"]);
-        cmd.args.extend(units.iter().cloned());
+        let cmd = self
+            .systemctl(["show", live::PROPERTIES, "--"])
+            .units(units.iter().cloned());
         let failed = |cause: &str| {
             Failure::new(Exit::Failed, format!("systemd does not answer: `{cmd}`: {cause}"))
                 .repair("is systemd running, and may this user talk to it? Try `systemctl is-system-running`")
@@ -139,109 +185,55 @@ impl Backend for Systemd {
         Ok(live::parse(&output.stdout, units))
     }
 
-    fn state(&self, look: &dyn Probe, app: &str) -> Result<State, Failure> {
-        let (unit, path, store) = (self.unit(app), self.path(app), self.store());
-        let unreadable = |error| Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()));
-        let at_path = match look.entry(&path).map_err(unreadable)? {
-            None => None,
-            Some(entry) => Some(match entry.kind {
-                EntryKind::File => AtPath::File(look.read(&path).map_err(unreadable)?, entry.mode),
-                EntryKind::Link(target) => AtPath::Link(target),
-                EntryKind::Folder | EntryKind::Other => AtPath::Other,
-            }),
-        };
+    fn state(&self, look: &dyn Probe, apps: &[String]) -> Result<State, Failure> {
         let is_reachable = self.is_reachable(look);
-        let live = if !is_reachable || (!self.is_user() && live::is_unheard_of(look, &unit)) {
-            Live::unknown(&unit)
-        } else {
-            evidence::one(self, look, &unit)?
-        };
-        let in_force = match &at_path {
-            Some(AtPath::File(..) | AtPath::Link(_)) => Some(&path),
-            Some(AtPath::Other) => None,
-            None => live.fragment.as_ref(),
-        };
-        let text = in_force
-            .and_then(|file| look.read(file).ok())
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let wants = self.link(app);
-        let mut others = store.receipts(look)?;
-        others.retain(|receipt| receipt.name != app);
+        let mut links = self.links(look)?;
+        let mut states = Vec::new();
+        for (app, live) in apps.iter().zip(self.lives(look, apps, is_reachable)?) {
+            states.push(AppState {
+                links: links.remove(&live.unit).unwrap_or_default(),
+                ..self.app_state(look, app, live)?
+            });
+        }
+        let wants = self.link("any");
         Ok(State {
-            live,
-            at_path,
-            text,
-            links: self.links_of(look, &unit)?,
-            receipt: store.receipt(app, look)?,
-            service: store.service(app, look),
-            original: store.original(app, look)?,
-            history: store.history(app, look)?,
-            record: store.record(look)?,
-            others,
-            is_reachable,
-            is_lingering: !self.is_user() || is_lingering(look, &self.host.user_name()),
-            has_reset_unit: look
-                .read(&self.units().join(render::RESET_UNIT))
-                .is_ok_and(|text| text == render::systemd_reset(self.scope).as_bytes()),
-            missing: wants
-                .parent()
-                .map(|folder| session::missing_folders(look, folder))
-                .unwrap_or_default(),
-            rooms: None,
+            scope: ScopeState {
+                record: self.store().record(look)?,
+                is_reachable,
+                is_lingering: !self.is_user() || self.is_lingering(look, &self.host.user_name()),
+                has_reset_unit: look
+                    .read(&self.units().join(render::RESET_UNIT))
+                    .is_ok_and(|text| text == render::systemd_reset(self.scope).as_bytes()),
+                missing: wants
+                    .parent()
+                    .map(|folder| session::missing_folders(look, folder))
+                    .unwrap_or_default(),
+            },
+            apps: states,
         })
     }
 
-    fn install(&self, service: &Service, state: &State, options: &Install) -> Result<Plan, Failure> {
-        self.plan_install(service, state, options)
+    fn install(&self, wanted: &[Wanted], state: &State, options: &Install) -> Result<Plan, Failure> {
+        self.plan_install(wanted, state, options)
     }
 
-    fn uninstall(&self, receipt: &Receipt, state: &State) -> Plan {
-        self.plan_uninstall(receipt, state)
+    fn uninstall(&self, receipt: &Receipt, state: &State, is_last: bool) -> Plan {
+        self.plan_uninstall(receipt, state, is_last)
     }
 
     fn control(&self, verb: Control, receipt: &Receipt, live: &Live, wait: Option<Duration>) -> Plan {
         self.plan_control(verb, receipt, live, wait)
     }
 
-    fn check(&self, look: &dyn Probe, condition: &Condition) -> Result<Answer, Failure> {
-        let holds = |yes: bool, why: String| {
-            if yes {
-                Answer::Yes(String::new())
-            } else {
-                Answer::NotYet(why)
-            }
-        };
-        match condition {
-            Condition::Ready { .. } => evidence::is_ready(self, look, condition),
-            Condition::Running { unit } => {
-                let live = evidence::one(self, look, unit)?;
-                Ok(holds(live.active == "active", live.active))
-            }
-            Condition::Loaded { unit } => {
-                let live = evidence::one(self, look, unit)?;
-                Ok(holds(live.is_loaded(), live.load))
-            }
-            Condition::Stopped { unit } => {
-                let live = evidence::one(self, look, unit)?;
-                Ok(holds(
-                    matches!(live.active.as_str(), "inactive" | "failed"),
-                    live.active,
-                ))
-            }
-            Condition::Failed { unit } => {
-                let live = evidence::one(self, look, unit)?;
-                Ok(holds(live.active == "failed", live.active))
-            }
-            Condition::Stale { unit } => {
-                let live = evidence::one(self, look, unit)?;
-                Ok(holds(live.is_stale || live.load != "loaded", live.load))
-            }
-            Condition::Lingering { user } => Ok(holds(is_lingering(look, user), format!("{user} does not linger"))),
-            Condition::Manager => Ok(holds(
-                self.is_reachable(look),
-                "the user's service manager is starting".into(),
-            )),
-        }
+    fn is_reachable(&self, look: &dyn Probe) -> bool {
+        let socket = self.host.runtime.join("systemd/private");
+        !self.is_user() || matches!(look.entry(&socket), Ok(Some(_)))
+    }
+
+    /// loginctl(1), `enable-linger`: a file of the user's name.
+    fn is_lingering(&self, look: &dyn Probe, user: &str) -> bool {
+        let file = PathBuf::from("/var/lib/systemd/linger").join(user);
+        matches!(look.entry(&file), Ok(Some(_)))
     }
 
     fn explain(&self, look: &dyn Probe, cmd: &Cmd, output: &Output) -> Failure {
@@ -254,8 +246,10 @@ impl Backend for Systemd {
         }
         let starts = cmd.args.iter().any(|arg| matches!(arg.as_str(), "start" | "restart"));
         if starts
-            && let Some(unit) = cmd.args.last()
-            && let Ok(live) = evidence::one(self, look, unit)
+            && let Ok(lives) = self.observe(look, &cmd.units)
+            && let Some(live) = lives
+                .into_iter()
+                .find(|live| cmd.units.len() == 1 || !live.is_up() || live.is_between_restarts())
         {
             let what = match live.load.as_str() {
                 "loaded" if live.last_exit.0 == 0 => format!("it could not be started: {said}"),
@@ -274,10 +268,4 @@ impl Backend for Systemd {
     fn logs(&self, _: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Cmd, Failure> {
         Ok(self.log_command(unit, query))
     }
-}
-
-/// loginctl(1), `enable-linger`: a file of the user's name.
-fn is_lingering(look: &dyn Probe, user: &str) -> bool {
-    let file = PathBuf::from("/var/lib/systemd/linger").join(user);
-    matches!(look.entry(&file), Ok(Some(_)))
 }

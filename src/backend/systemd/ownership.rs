@@ -2,7 +2,7 @@
 
 use super::{Systemd, live};
 use crate::{
-    backend::{AtPath, Backend, Install, Rendered, State},
+    backend::{AppState, AtPath, Backend, Install, Rendered},
     diff,
     exit::{Exit, Failure},
     receipt::Original,
@@ -15,7 +15,7 @@ impl Systemd {
         &self,
         service: &Service,
         rendered: &Rendered,
-        state: &State,
+        state: &AppState,
         options: &Install,
     ) -> Result<(), Failure> {
         let unit = self.unit(&service.name);
@@ -28,7 +28,7 @@ impl Systemd {
             )
             .repair(format!(
                 "if that is no longer meant: {}",
-                self.systemctl(["unmask", &unit])
+                self.systemctl(["unmask"]).units([unit.clone()])
             )));
         }
         if let Some(first) = state.live.fragment.as_ref().filter(|path| live::goes_first(path)) {
@@ -42,7 +42,7 @@ impl Systemd {
             )
             .repair(format!(
                 "remove it first (what systemd-run(1) started goes with `{}`), or give the app another name",
-                self.systemctl(["stop", &unit])
+                self.systemctl(["stop"]).units([unit.clone()])
             )));
         }
         if state.is_foreign() && !options.adopt {
@@ -83,12 +83,12 @@ impl Systemd {
         }
     }
 
-    fn difference(rendered: &Rendered, state: &State) -> String {
+    fn difference(rendered: &Rendered, state: &AppState) -> String {
         let there = state.text.as_deref();
         there.map_or_else(String::new, |there| diff::unified(there, &rendered.text))
     }
 
-    pub(super) fn original(&self, state: &State) -> Result<Original, Failure> {
+    pub(super) fn original(&self, state: &AppState) -> Result<Original, Failure> {
         use crate::journal::Before;
         Ok(Original {
             unit: match &state.at_path {

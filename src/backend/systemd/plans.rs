@@ -1,13 +1,13 @@
 //! The plan of an install: a pure function of what was observed.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::HashSet, path::PathBuf, time::Duration};
 
 use super::{
     Systemd,
     change::{self, Change},
 };
 use crate::{
-    backend::{AtPath, Backend, Install, Live, Rendered, State},
+    backend::{AppState, AtPath, Backend, Install, Live, Patience, Rendered, ScopeState, State, Wanted},
     exit::Failure,
     history,
     plan::{Condition, Plan, Step},
@@ -20,76 +20,120 @@ use crate::{
 /// How long a stop may take beyond the manifest's own limit before something is wrong.
 pub(super) const SLACK: Duration = Duration::from_secs(30);
 
-impl Systemd {
-    /// Install: the unit, its link, the start, the wait, the receipt; of these only what is not so yet.
-    pub(super) fn plan_install(&self, service: &Service, state: &State, options: &Install) -> Result<Plan, Failure> {
-        let rendered = self.render(service)?;
-        self.refuse(service, &rendered, state, options)?;
-        let writes = !matches!(&state.at_path, Some(AtPath::File(bytes, 0o644)) if *bytes == rendered.text.as_bytes());
-        let links = self.links_to_make(service, state, options);
-        let links_now: Vec<_> = links
-            .iter()
-            .filter(|link| !state.links.iter().any(|(at, _)| at == *link))
-            .cloned()
-            .collect();
-        // systemd remembers of a unit that it has loaded whether it is enabled.
-        let reloads = writes || !links_now.is_empty();
-        let receipt = self.receipt(service, &rendered, state, options, &links);
-        let record = Self::record(state, options);
+/// One app of an install.
+struct Draft<'a> {
+    wanted: &'a Wanted,
+    state: &'a AppState,
+    unit: String,
+    rendered: Rendered,
+    receipt: Receipt,
+    /// The unit is not as it is to be.
+    writes: bool,
+    /// Links to be made.
+    links: Vec<PathBuf>,
+}
 
-        let mut steps = self.manager_steps(state);
-        steps.extend(self.folder_steps(service, state, &record)?);
-        if options.adopt && state.is_foreign() {
-            steps.push(receipt::write(
-                self.store().original_path(&service.name),
-                &self.original(state)?,
-                0o600,
-            )?);
+impl Draft<'_> {
+    fn name(&self) -> &str {
+        &self.wanted.service.name
+    }
+
+    /// systemd remembers of a unit that it has loaded whether it is enabled.
+    fn needs_reload(&self) -> bool {
+        self.writes || !self.links.is_empty()
+    }
+
+    /// Whether what runs was started with something else than what is written now. What the manager has not yet read of an
+    /// earlier change is not known to be harmless.
+    fn needs_restart(&self) -> bool {
+        match &self.state.at_path {
+            Some(AtPath::File(bytes, _)) if self.writes && !self.state.live.is_stale => {
+                change::between(&String::from_utf8_lossy(bytes), &self.rendered.text) == Change::Restart
+            }
+            _ => self.writes,
         }
-        if reloads {
-            steps.push(Step::run(self.systemctl(["daemon-reload"])).on_rollback());
+    }
+}
+
+impl Systemd {
+    /// Install: the units, their links, the start, the wait, the receipts; of these only what is not so yet.
+    pub(super) fn plan_install(&self, wanted: &[Wanted], state: &State, options: &Install) -> Result<Plan, Failure> {
+        let drafts: Vec<_> = wanted
+            .iter()
+            .zip(&state.apps)
+            .map(|(wanted, app)| self.draft(wanted, app, options))
+            .collect::<Result<_, _>>()?;
+        let mut plan = Plan {
+            replaces: state.apps.iter().any(|app| app.receipt.is_some() || app.is_foreign()),
+            requires: requires(&drafts),
+            ..Plan::default()
+        };
+        plan.shared(self.manager_steps(&state.scope));
+        plan.shared(self.scope_steps(&drafts, &state.scope, options)?);
+        for draft in &drafts {
+            plan.of(&draft.unit, self.folder_steps(draft, options)?);
         }
-        if writes {
-            steps.extend(self.unit_steps(service, &rendered, state));
+        let reloads: Vec<_> = drafts.iter().filter(|draft| draft.needs_reload()).collect();
+        if !reloads.is_empty() {
+            plan.shared([Step::run(self.systemctl(["daemon-reload"])).on_rollback()]);
+            plan.shared(self.forgiveness(&drafts));
         }
-        steps.extend(links_now.into_iter().map(|path| Step::Link {
-            path,
-            target: self.path(&service.name),
-        }));
-        if reloads {
-            steps.push(self.reload(&service.name, state));
+        for draft in &drafts {
+            plan.of(&draft.unit, self.unit_steps(draft));
         }
-        let is_restarted = options.restart || (writes && Self::needs_restart(&rendered, state));
-        steps.extend(self.start_steps(service, state, options, is_restarted));
-        steps.extend(history::record(
-            &self.store(),
-            service,
-            &rendered.text,
-            state,
-            &receipt,
-            options,
-        )?);
-        Ok(Plan {
-            steps,
-            replaces: state.receipt.is_some() || state.is_foreign(),
+        if !reloads.is_empty() {
+            plan.shared([self.reload(&reloads)]);
+        }
+        self.start(&mut plan, &drafts, options);
+        for draft in &drafts {
+            let Wanted {
+                service,
+                manifest,
+                again,
+            } = draft.wanted;
+            let version = (manifest.as_str(), *again);
+            let records = history::record(
+                &self.store(),
+                service,
+                &draft.rendered.text,
+                draft.state,
+                &draft.receipt,
+                version,
+            )?;
+            plan.of(&draft.unit, records);
+        }
+        Ok(plan)
+    }
+
+    fn draft<'a>(&self, wanted: &'a Wanted, app: &'a AppState, options: &Install) -> Result<Draft<'a>, Failure> {
+        let service = &wanted.service;
+        let rendered = self.render(service)?;
+        self.refuse(service, &rendered, app, options)?;
+        let links = self.links_to_make(service, app, options);
+        Ok(Draft {
+            unit: self.unit(&service.name),
+            writes: !matches!(&app.at_path, Some(AtPath::File(bytes, 0o644)) if *bytes == rendered.text.as_bytes()),
+            receipt: self.receipt(service, &rendered, app, options, &links),
+            links: links
+                .into_iter()
+                .filter(|link| !app.links.iter().any(|(at, _)| at == link))
+                .collect(),
+            wanted,
+            state: app,
+            rendered,
         })
     }
 
     /// What makes the user's service manager outlive a logout.
-    fn manager_steps(&self, state: &State) -> Vec<Step> {
+    fn manager_steps(&self, scope: &ScopeState) -> Vec<Step> {
         let mut steps = Vec::new();
-        if !state.is_lingering {
+        if !scope.is_lingering {
             let user = self.host.user_name();
-            steps.push(Step::Run {
-                cmd: Cmd::new("loginctl", ["enable-linger", &user]),
-                only_if: None,
-                undo: Some(Box::new(Step::run_if(
-                    Cmd::new("loginctl", ["disable-linger", &user]),
-                    Condition::Lingering { user: user.clone() },
-                ))),
-            });
+            let disable = Cmd::new("loginctl", ["disable-linger", &user]);
+            steps.push(Step::run_if(disable, Condition::Lingering { user: user.clone() }).on_undo());
+            steps.push(Step::run(Cmd::new("loginctl", ["enable-linger", &user])));
         }
-        if !state.is_reachable {
+        if !scope.is_reachable {
             steps.push(Step::Await {
                 condition: Condition::Manager,
                 deadline: SLACK,
@@ -98,18 +142,19 @@ impl Systemd {
         steps
     }
 
-    fn folder_steps(&self, service: &Service, state: &State, record: &ScopeRecord) -> Result<Vec<Step>, Failure> {
+    /// What all apps of the scope need.
+    fn scope_steps(&self, drafts: &[Draft], scope: &ScopeState, options: &Install) -> Result<Vec<Step>, Failure> {
         let mkdir = |path: PathBuf| Step::Mkdir { path, mode: 0o755 };
         let mut steps = Vec::new();
-        if state.receipt.is_none() {
+        if drafts.iter().any(|draft| draft.state.receipt.is_none()) {
             steps.push(mkdir(self.store().apps()));
-            steps.push(mkdir(self.store().app(&service.name)));
         }
-        if *record != state.record {
-            steps.push(receipt::write(self.store().record_path(), record, 0o644)?);
+        let record = Self::record(scope, options);
+        if record != scope.record {
+            steps.push(receipt::write(self.store().record_path(), &record, 0o644)?);
         }
-        steps.extend(state.missing.iter().cloned().map(mkdir));
-        if !state.has_reset_unit {
+        steps.extend(scope.missing.iter().cloned().map(mkdir));
+        if !scope.has_reset_unit {
             steps.push(Step::WriteFile {
                 path: self.units().join(render::RESET_UNIT),
                 text: render::systemd_reset(self.scope).into(),
@@ -119,114 +164,154 @@ impl Systemd {
         Ok(steps)
     }
 
-    /// The unit itself, and what brings the earlier one back to life should a later step fail.
-    fn unit_steps(&self, service: &Service, rendered: &Rendered, state: &State) -> Vec<Step> {
-        let unit = self.unit(&service.name);
-        vec![
-            Step::Run {
-                cmd: self.systemctl(["reset-failed", &unit]),
-                only_if: Some(Condition::Failed { unit: unit.clone() }).filter(|_| state.live.active != "failed"),
-                undo: None,
-            }
-            .on_rollback(),
-            Step::WriteFile {
-                path: self.path(&service.name),
-                text: rendered.text.clone(),
-                mode: 0o644,
-            },
-        ]
-    }
-
-    /// A name that systemd has never heard of needs no reload, as long as systemd agrees afterwards; a changed unit needs
-    /// exactly one.
-    fn reload(&self, app: &str, state: &State) -> Step {
-        let is_new = state.live.load == "not-found";
-        Step::Run {
-            cmd: self.systemctl(["daemon-reload"]),
-            only_if: is_new.then(|| Condition::Stale { unit: self.unit(app) }),
-            undo: None,
-        }
-    }
-
-    /// Whether what runs was started with something else than what is written now. What the manager has not yet read of an
-    /// earlier change is not known to be harmless.
-    fn needs_restart(rendered: &Rendered, state: &State) -> bool {
-        match &state.at_path {
-            Some(AtPath::File(bytes, _)) if !state.live.is_stale => {
-                change::between(&String::from_utf8_lossy(bytes), &rendered.text) == Change::Restart
-            }
-            _ => true,
-        }
-    }
-
-    fn start_steps(&self, service: &Service, state: &State, options: &Install, is_restarted: bool) -> Vec<Step> {
-        let (unit, live) = (self.unit(&service.name), &state.live);
-        let restarts = live.is_up() && is_restarted;
-        let starts = !live.is_up();
+    fn folder_steps(&self, draft: &Draft, options: &Install) -> Result<Vec<Step>, Failure> {
         let mut steps = Vec::new();
-        if !options.start || !(restarts || starts) {
-            return steps;
-        }
-        if restarts {
-            steps.extend(self.revival(state));
-        }
-        steps.extend(self.reset_failed(live));
-        // What says itself when it has started may take as long as it likes: the wait is ours, not systemctl's.
-        let is_slow = options.wait.is_some() && matches!(service.start_type, StartType::Notify | StartType::Oneshot);
-        let verb = if restarts { "restart" } else { "start" };
-        steps.push(Step::Run {
-            cmd: if is_slow {
-                self.systemctl(["--no-block", verb, &unit])
-            } else {
-                self.systemctl([verb, &unit])
-            },
-            only_if: None,
-            undo: starts.then(|| Box::new(self.stop(&unit))),
-        });
-        if let Some(deadline) = options.wait {
-            steps.push(Step::Await {
-                condition: Condition::Ready {
-                    unit,
-                    readiness: service.readiness.clone(),
-                    start_type: service.start_type,
-                    restarts: 0,
-                },
-                deadline,
+        if draft.state.receipt.is_none() {
+            steps.push(Step::Mkdir {
+                path: self.store().app(draft.name()),
+                mode: 0o755,
             });
         }
+        if options.adopt && draft.state.is_foreign() {
+            let original = self.original(draft.state)?;
+            steps.push(receipt::write(
+                self.store().original_path(draft.name()),
+                &original,
+                0o600,
+            )?);
+        }
+        Ok(steps)
+    }
+
+    /// The unit itself, and what starts it at boot.
+    fn unit_steps(&self, draft: &Draft) -> Vec<Step> {
+        let path = self.path(draft.name());
+        let mut steps = Vec::new();
+        if draft.writes {
+            steps.push(Step::WriteFile {
+                path: path.clone(),
+                text: draft.rendered.text.clone(),
+                mode: 0o644,
+            });
+        }
+        steps.extend(draft.links.iter().map(|link| Step::Link {
+            path: link.clone(),
+            target: path.clone(),
+        }));
         steps
     }
 
-    /// A unit that systemd could not load, or that was removed by hand, is refused by `systemctl stop`: there is nothing to stop.
-    pub(super) fn stop(&self, unit: &str) -> Step {
-        let condition = Condition::Loaded { unit: unit.into() };
-        Step::run_if(self.systemctl(["stop", unit]), condition)
+    /// A start that failed is forgotten with its unit.
+    fn forgiveness(&self, drafts: &[Draft]) -> Option<Step> {
+        let is_new = |draft: &&Draft| draft.writes && draft.state.live.active != "failed";
+        let units: Vec<_> = drafts.iter().filter(is_new).map(|draft| draft.unit.clone()).collect();
+        let reset = self.systemctl(["reset-failed"]).units(units);
+        (!reset.units.is_empty()).then(|| Step::run_if(reset, Condition::Failed).on_rollback())
     }
 
-    /// What starts the earlier version again after an undo, and sees that it runs.
-    pub(super) fn revival(&self, state: &State) -> Vec<Step> {
-        let unit = state.live.unit.clone();
-        let (condition, deadline) = match (&state.receipt, state.live.active.as_str()) {
-            (Some(receipt), "active") => (
-                receipt.ready(state.service.as_ref(), &unit),
-                Duration::from_millis(receipt.start_timeout_ms),
-            ),
-            _ => (Condition::Running { unit: unit.clone() }, SLACK),
-        };
-        vec![
-            Step::run(self.systemctl(["restart", &unit])).on_rollback(),
-            Step::Await { condition, deadline }.on_rollback(),
-        ]
+    /// A name that systemd has never heard of needs no reload, as long as systemd agrees afterwards; changed units need
+    /// exactly one.
+    fn reload(&self, drafts: &[&Draft]) -> Step {
+        let is_new = |draft: &&Draft| draft.state.live.load == "not-found";
+        Step::Run {
+            cmd: self.systemctl(["daemon-reload"]),
+            only_if: drafts.iter().all(is_new).then(|| Condition::Stale {
+                units: drafts.iter().map(|draft| draft.unit.clone()).collect(),
+            }),
+        }
+    }
+
+    /// Starts what does not run, restarts what runs as it was before, all of them at once; then waits for each.
+    fn start(&self, plan: &mut Plan, drafts: &[Draft], options: &Install) {
+        if !options.start {
+            return;
+        }
+        let (up, down): (Vec<_>, Vec<_>) = drafts.iter().partition(|draft| draft.state.live.is_up());
+        let restarts: Vec<_> = up
+            .into_iter()
+            .filter(|draft| options.restart || draft.needs_restart())
+            .collect();
+        let units = |drafts: &[&Draft]| drafts.iter().map(|draft| draft.unit.clone()).collect::<Vec<_>>();
+        self.revive(plan, restarts.iter().map(|draft| draft.state));
+        let all: Vec<_> = down.iter().chain(&restarts).copied().collect();
+        plan.shared(self.reset_failed(all.iter().map(|draft| &draft.state.live)));
+        if !down.is_empty() {
+            plan.shared([self.stop(units(&down)).on_undo()]);
+        }
+        for (verb, drafts) in [("start", &down), ("restart", &restarts)] {
+            if !drafts.is_empty() {
+                plan.shared([self.launch(verb, drafts, options)]);
+            }
+        }
+        for draft in all {
+            let service = &draft.wanted.service;
+            if let Some(deadline) = options.patience.with(service) {
+                let condition = Condition::Ready {
+                    unit: draft.unit.clone(),
+                    readiness: service.readiness.clone(),
+                    start_type: service.start_type,
+                    restarts: 0,
+                };
+                plan.of(&draft.unit, [Step::Await { condition, deadline }]);
+            }
+        }
+    }
+
+    /// Of several the wait tells which one failed. What says itself when it has started may take as long as it likes: the
+    /// wait is ours, not systemctl's.
+    fn launch(&self, verb: &str, drafts: &[&Draft], options: &Install) -> Step {
+        let is_slow =
+            |draft: &&Draft| matches!(draft.wanted.service.start_type, StartType::Notify | StartType::Oneshot);
+        let units = drafts.iter().map(|draft| draft.unit.clone());
+        match drafts {
+            _ if options.patience == Patience::None => Step::run(self.systemctl([verb]).units(units)),
+            [only] if is_slow(only) => Step::run(self.systemctl(["--no-block", verb]).units(units)),
+            [_] => Step::run(self.systemctl([verb]).units(units)),
+            _ => Step::Launch {
+                cmd: self.systemctl(["--no-block", verb]).units(units),
+            },
+        }
+    }
+
+    /// A unit that systemd could not load, or that was removed by hand, is refused by `systemctl stop`: there is nothing to stop.
+    pub(super) fn stop(&self, units: Vec<String>) -> Step {
+        Step::run_if(self.systemctl(["stop"]).units(units), Condition::Loaded)
+    }
+
+    /// What starts the earlier versions again after an undo, and sees that they run.
+    pub(super) fn revive<'a>(&self, plan: &mut Plan, apps: impl Iterator<Item = &'a AppState> + Clone) {
+        let restart = self
+            .systemctl(["restart"])
+            .units(apps.clone().map(|app| app.live.unit.clone()));
+        if restart.units.is_empty() {
+            return;
+        }
+        plan.shared([Step::run(restart).on_rollback()]);
+        for app in apps {
+            let unit = app.live.unit.clone();
+            let (condition, deadline) = match (&app.receipt, app.live.active.as_str()) {
+                (Some(receipt), "active") => (
+                    receipt.ready(app.service.as_ref(), &unit),
+                    Duration::from_millis(receipt.start_timeout_ms),
+                ),
+                _ => (Condition::Running { unit: unit.clone() }, SLACK),
+            };
+            plan.of(&unit, [Step::Await { condition, deadline }.on_rollback()]);
+        }
     }
 
     /// A start by hand must not be refused for restarts there were before (`StartLimitBurst=` counts both). Only a unit that
     /// is up or failed is sure to be in the manager's memory, and only there is something to reset.
-    pub(super) fn reset_failed(&self, live: &Live) -> Option<Step> {
-        (live.is_up() || live.active == "failed").then(|| Step::run(self.systemctl(["reset-failed", &live.unit])))
+    pub(super) fn reset_failed<'a>(&self, lives: impl Iterator<Item = &'a Live>) -> Option<Step> {
+        let known = lives.filter(|live| live.is_up() || live.active == "failed");
+        let reset = self
+            .systemctl(["reset-failed"])
+            .units(known.map(|live| live.unit.clone()));
+        (!reset.units.is_empty()).then(|| Step::run(reset))
     }
 
     /// The boot link, unless the user took it away after we had made it.
-    fn links_to_make(&self, service: &Service, state: &State, options: &Install) -> Vec<PathBuf> {
+    fn links_to_make(&self, service: &Service, state: &AppState, options: &Install) -> Vec<PathBuf> {
         let is_disabled_by_hand = state.receipt.is_some() && state.links.is_empty();
         if is_disabled_by_hand && !options.force {
             return Vec::new();
@@ -238,7 +323,7 @@ impl Systemd {
         &self,
         service: &Service,
         rendered: &Rendered,
-        state: &State,
+        state: &AppState,
         options: &Install,
         links: &[PathBuf],
     ) -> Receipt {
@@ -254,10 +339,22 @@ impl Systemd {
         }
     }
 
-    fn record(state: &State, options: &Install) -> ScopeRecord {
-        let mut record = state.record.clone();
-        record.add(options.created.iter().chain(&state.missing));
-        record.lingering |= !state.is_lingering;
+    fn record(scope: &ScopeState, options: &Install) -> ScopeRecord {
+        let mut record = scope.record.clone();
+        record.add(options.created.iter().chain(&scope.missing));
+        record.lingering |= !scope.is_lingering;
         record
     }
+}
+
+/// Which of these apps require which others of them.
+fn requires(drafts: &[Draft]) -> Vec<(String, String)> {
+    let units: HashSet<_> = drafts.iter().map(|draft| &draft.unit).collect();
+    let of = |draft: &Draft| {
+        let needed = draft.wanted.service.dependencies.requires.clone();
+        let unit = draft.unit.clone();
+        needed.into_iter().map(move |needed| (unit.clone(), needed))
+    };
+    let all = drafts.iter().flat_map(of);
+    all.filter(|(_, needed)| units.contains(needed)).collect()
 }

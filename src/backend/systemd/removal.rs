@@ -1,13 +1,14 @@
 //! Plans that end something: uninstall and stop; and the start of what is there.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::{Systemd, plans::SLACK};
 use crate::{
     backend::{Backend, Control, Live, State},
     history,
+    journal::Before,
     plan::{Condition, Plan, Step},
-    receipt::Receipt,
+    receipt::{Original, Receipt},
     render,
     service::StartType,
     system::Cmd,
@@ -15,76 +16,54 @@ use crate::{
 
 impl Systemd {
     /// Uninstall: stop, wait until no process is left, remove the links and the unit, then reload; and version 0 comes back.
-    pub(super) fn plan_uninstall(&self, receipt: &Receipt, state: &State) -> Plan {
+    pub(super) fn plan_uninstall(&self, receipt: &Receipt, state: &State, is_last: bool) -> Plan {
+        let (scope, app) = (&state.scope, &state.apps[0]);
         let (unit, path) = (self.unit(&receipt.name), self.path(&receipt.name));
-        let mut steps = vec![
+        let mut plan = Plan {
+            replaces: true,
+            ..Plan::default()
+        };
+        plan.shared([
             Step::Await {
                 condition: Condition::Manager,
                 deadline: SLACK,
             }
             .on_rollback(),
             Step::run(self.systemctl(["daemon-reload"])).on_rollback(),
-        ];
-        if state.live.is_up() {
-            steps.extend(self.revival(state));
+        ]);
+        if app.live.is_up() {
+            self.revive(&mut plan, std::iter::once(app));
         }
-        if state.is_reachable {
-            let timeout = state
-                .service
-                .as_ref()
-                .map_or(Duration::from_secs(90), |service| service.stop_timeout);
-            steps.push(self.stop(&unit));
+        let mut steps = Vec::new();
+        if scope.is_reachable {
+            let service = app.service.as_ref();
+            let timeout = service.map_or(Duration::from_secs(90), |service| service.stop_timeout);
+            steps.push(self.stop(vec![unit.clone()]));
             steps.push(Step::Await {
                 condition: Condition::Stopped { unit: unit.clone() },
                 deadline: timeout + SLACK,
             });
         }
-        steps.extend(state.links.iter().map(|(path, _)| Step::Remove { path: path.clone() }));
-        let original = state.original.as_ref();
-        match original.map(|original| &original.unit) {
-            Some(crate::journal::Before::File { bytes, mode, .. }) => steps.push(Step::WriteFile {
-                path,
-                text: String::from_utf8_lossy(bytes).into_owned(),
-                mode: *mode,
-            }),
-            Some(crate::journal::Before::Link(target)) => steps.push(Step::Link {
-                path,
-                target: target.clone(),
-            }),
-            _ => steps.push(Step::Remove { path }),
-        }
-        steps.extend(
-            original
-                .iter()
-                .flat_map(|original| &original.links)
-                .map(|(path, target)| Step::Link {
-                    path: path.clone(),
-                    target: target.clone(),
-                }),
-        );
-        if state.is_reachable {
+        steps.extend(app.links.iter().map(|(path, _)| Step::Remove { path: path.clone() }));
+        steps.extend(put_back(app.original.as_ref(), path));
+        if scope.is_reachable {
+            let reset = self.systemctl(["reset-failed"]).units([unit.clone()]);
             steps.push(Step::run(self.systemctl(["daemon-reload"])));
-            steps.push(Step::Run {
-                cmd: self.systemctl(["reset-failed", &unit]),
-                only_if: Some(Condition::Failed { unit: unit.clone() }),
-                undo: None,
-            });
-            if original.is_some_and(|original| original.active) {
-                steps.push(Step::Run {
-                    cmd: self.systemctl(["start", &unit]),
-                    only_if: None,
-                    undo: Some(Box::new(self.stop(&unit))),
-                });
+            steps.push(Step::run_if(reset, Condition::Failed));
+            if app.original.as_ref().is_some_and(|original| original.active) {
+                steps.push(self.stop(vec![unit.clone()]).on_undo());
+                steps.push(Step::run(self.systemctl(["start"]).units([unit.clone()])));
             }
         }
-        steps.extend(self.forget(receipt, state));
-        Plan { steps, replaces: true }
+        steps.extend(self.forget(receipt, state, is_last));
+        plan.of(&unit, steps);
+        plan
     }
 
     /// Removes the records of an app, and what only the last app needed.
-    fn forget(&self, receipt: &Receipt, state: &State) -> Vec<Step> {
-        let (store, name) = (self.store(), &receipt.name);
-        let mut steps = history::forget(&store, name, &state.history);
+    fn forget(&self, receipt: &Receipt, state: &State, is_last: bool) -> Vec<Step> {
+        let (store, name, scope) = (self.store(), &receipt.name, &state.scope);
+        let mut steps = history::forget(&store, name, &state.apps[0].history);
         let records = [
             store.original_path(name),
             store.service_path(name),
@@ -92,7 +71,6 @@ impl Systemd {
         ];
         steps.extend(records.map(|path| Step::Remove { path }));
         steps.push(Step::Rmdir { path: store.app(name) });
-        let is_last = state.others.is_empty();
         if is_last {
             steps.push(Step::Remove {
                 path: store.record_path(),
@@ -100,17 +78,14 @@ impl Systemd {
             steps.push(Step::Remove {
                 path: self.units().join(render::RESET_UNIT),
             });
-            if state.record.lingering {
+            if scope.record.lingering {
                 let user = self.host.user_name();
-                steps.push(Step::Run {
-                    cmd: Cmd::new("loginctl", ["disable-linger", &user]),
-                    only_if: None,
-                    undo: Some(Box::new(Step::run(Cmd::new("loginctl", ["enable-linger", &user])))),
-                });
+                steps.push(Step::run(Cmd::new("loginctl", ["enable-linger", &user])).on_undo());
+                steps.push(Step::run(Cmd::new("loginctl", ["disable-linger", &user])));
             }
         }
         // Ours is removed when it is empty; where something else moved in, or another app lives, it stays.
-        let folders = state
+        let folders = scope
             .record
             .folders
             .iter()
@@ -122,30 +97,52 @@ impl Systemd {
 
     /// Start, stop or restart of what is installed.
     pub(super) fn plan_control(&self, verb: Control, receipt: &Receipt, live: &Live, wait: Option<Duration>) -> Plan {
-        let unit = &live.unit;
-        let mut steps = Vec::new();
+        let unit = [live.unit.clone()];
+        let mut plan = Plan {
+            replaces: true,
+            ..Plan::default()
+        };
         if verb == Control::Stop {
-            if live.is_up() {
-                steps.push(Step::run(self.systemctl(["stop", unit])));
-            }
-        } else if verb == Control::Restart || !live.is_up() {
+            let stop = Step::run(self.systemctl(["stop"]).units(unit));
+            plan.shared(live.is_up().then_some(stop));
+            return plan;
+        }
+        if verb == Control::Restart || !live.is_up() {
             let verb = if verb == Control::Restart { "restart" } else { "start" };
             let is_slow = wait.is_some() && matches!(receipt.start_type, StartType::Notify | StartType::Oneshot);
-            steps.extend(self.reset_failed(live));
-            steps.push(Step::run(if is_slow {
-                self.systemctl(["--no-block", verb, unit])
+            plan.shared(self.reset_failed(std::iter::once(live)));
+            plan.shared([Step::run(if is_slow {
+                self.systemctl(["--no-block", verb]).units(unit)
             } else {
-                self.systemctl([verb, unit])
-            }));
+                self.systemctl([verb]).units(unit)
+            })]);
         }
-        if let Some(deadline) = wait
-            && verb != Control::Stop
-        {
-            steps.push(Step::Await {
-                condition: receipt.ready(None, unit),
-                deadline,
-            });
-        }
-        Plan { steps, replaces: true }
+        plan.shared(wait.map(|deadline| Step::Await {
+            condition: receipt.ready(None, &live.unit),
+            deadline,
+        }));
+        plan
     }
+}
+
+/// What lay at the unit's path before it was adopted; else nothing lies there any more.
+fn put_back(original: Option<&Original>, path: PathBuf) -> Vec<Step> {
+    let mut steps = vec![match original.map(|original| &original.unit) {
+        Some(Before::File { bytes, mode, .. }) => Step::WriteFile {
+            path,
+            text: String::from_utf8_lossy(bytes).into_owned(),
+            mode: *mode,
+        },
+        Some(Before::Link(target)) => Step::Link {
+            path,
+            target: target.clone(),
+        },
+        _ => Step::Remove { path },
+    }];
+    let links = original.into_iter().flat_map(|original| &original.links);
+    steps.extend(links.map(|(path, target)| Step::Link {
+        path: path.clone(),
+        target: target.clone(),
+    }));
+    steps
 }

@@ -57,7 +57,7 @@ pub fn signal() -> Option<Signal> {
 pub fn run(cmd: &Cmd, give_up: &dyn Fn() -> bool) -> io::Result<Output> {
     let mut command = Command::new(&cmd.program);
     command
-        .args(&cmd.args)
+        .args(cmd.words())
         .envs(cmd.env.iter().map(|(key, value)| (key, value)));
     wait(&mut command, give_up)
 }
@@ -99,7 +99,7 @@ pub fn wait(command: &mut Command, give_up: &dyn Fn() -> bool) -> io::Result<Out
 /// Becomes the command; returns only if that fails.
 pub fn become_command(cmd: &Cmd) -> io::Error {
     Command::new(&cmd.program)
-        .args(&cmd.args)
+        .args(cmd.words())
         .envs(cmd.env.iter().map(|(key, value)| (key, value)))
         .exec()
 }
@@ -284,9 +284,19 @@ pub fn symlink(target: &Path, path: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(target, path)
 }
 
-/// Puts a folder's names on disk.
-pub fn sync_folder(path: &Path) -> io::Result<()> {
+/// Puts a file's bytes or a folder's names on disk.
+pub fn sync(path: &Path) -> io::Result<()> {
     fs::File::open(path)?.sync_all()
+}
+
+/// Puts everything of the file system that a file lies in on disk (syncfs(2)).
+pub fn sync_filesystem(path: &Path) -> io::Result<()> {
+    Ok(unistd::syncfs(fs::File::open(path)?)?)
+}
+
+/// Which file system a file lies in.
+pub fn filesystem(meta: &fs::Metadata) -> u64 {
+    meta.dev()
 }
 
 /// Whether the open file is the one at the path.
