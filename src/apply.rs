@@ -99,7 +99,7 @@ pub fn recover(session: &Session, backend: &dyn Backend, found: &Found, report: 
     } else {
         intent.plan.tasks.len()
     };
-    let errors = run.undo(begun, &|_| true, report);
+    let errors = run.undo(begun, Extent::All, &|_| true, report);
     if errors.is_empty() {
         return run.close();
     }
@@ -119,6 +119,15 @@ pub fn perform(session: &Session, plan: &Plan, report: &mut Report) -> Result<()
         report.done(task, &evidence);
     }
     Ok(())
+}
+
+/// How much is undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Everything, so far as it was not undone before.
+    All,
+    /// What is of some of the apps.
+    Part,
 }
 
 /// One plan under way.
@@ -234,7 +243,7 @@ impl<'a> Run<'a> {
             next += 1;
         }
         report.failed(&failure);
-        let errors = self.undo(begun, &|of| gone.iter().any(|gone| gone == of), report);
+        let errors = self.undo(begun, Extent::Part, &|of| gone.iter().any(|gone| gone == of), report);
         if !errors.is_empty() {
             return Err(Failure::new(
                 failure.exit,
@@ -249,8 +258,7 @@ impl<'a> Run<'a> {
             );
         }
         self.dropped.insert(unit.to_owned(), failure);
-        let units = self.intent.plan.tasks.iter().filter_map(|task| task.of.as_ref());
-        if units.into_iter().all(|unit| self.dropped.contains_key(unit)) {
+        if self.dropped.len() == self.intent.names.len() {
             return Err(Failure::new(Exit::Failed, "none of them could be kept"));
         }
         Ok(())
@@ -262,7 +270,7 @@ impl<'a> Run<'a> {
         let errors = if begun == 0 {
             Vec::new()
         } else {
-            self.undo(begun, &|unit| !self.dropped.contains_key(unit), report)
+            self.undo(begun, Extent::All, &|unit| !self.dropped.contains_key(unit), report)
         };
         let mut message = failure.message;
         for dropped in self.dropped.values() {
@@ -291,16 +299,10 @@ impl<'a> Run<'a> {
 
     /// Undoes the steps that were begun, as far as they are of all or of these apps: takes back, in reverse order, what came
     /// after the first [`Step::OnRollback`]; does what those say, in order; then takes back the rest.
-    fn undo(&self, begun: usize, is_meant: &dyn Fn(&str) -> bool, report: &mut Report) -> Vec<String> {
-        let is_partial = !self
-            .intent
-            .plan
-            .tasks
-            .iter()
-            .all(|task| task.of.as_deref().is_none_or(is_meant));
+    fn undo(&self, begun: usize, extent: Extent, is_meant: &dyn Fn(&str) -> bool, report: &mut Report) -> Vec<String> {
         let tasks = &self.intent.plan.tasks[..begun];
         let is_of = |task: &&Task| {
-            let is_of_all = || !is_partial || task.step.is_for_part();
+            let is_of_all = || extent == Extent::All || task.step.is_for_part();
             task.of.as_deref().map_or_else(is_of_all, is_meant)
         };
         let at = tasks.iter().position(|task| matches!(task.step, Step::OnRollback(_)));

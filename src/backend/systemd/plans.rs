@@ -238,9 +238,10 @@ impl Systemd {
         if !down.is_empty() {
             plan.shared([self.stop(units(&down)).on_undo()]);
         }
+        let only = drafts.first().filter(|_| drafts.len() == 1);
         for (verb, drafts) in [("start", &down), ("restart", &restarts)] {
             if !drafts.is_empty() {
-                plan.shared([self.launch(verb, drafts, options)]);
+                plan.shared([self.launch(verb, units(drafts), only, options)]);
             }
         }
         for draft in all {
@@ -259,17 +260,17 @@ impl Systemd {
 
     /// Of several the wait tells which one failed. What says itself when it has started may take as long as it likes: the
     /// wait is ours, not systemctl's.
-    fn launch(&self, verb: &str, drafts: &[&Draft], options: &Install) -> Step {
-        let is_slow =
-            |draft: &&Draft| matches!(draft.wanted.service.start_type, StartType::Notify | StartType::Oneshot);
-        let units = drafts.iter().map(|draft| draft.unit.clone());
-        match drafts {
-            _ if options.patience == Patience::None => Step::run(self.systemctl([verb]).units(units)),
-            [only] if is_slow(only) => Step::run(self.systemctl(["--no-block", verb]).units(units)),
-            [_] => Step::run(self.systemctl([verb]).units(units)),
-            _ => Step::Launch {
+    fn launch(&self, verb: &str, units: Vec<String>, only: Option<&Draft>, options: &Install) -> Step {
+        let is_waited_for = options.patience != Patience::None;
+        let is_slow = |only: &Draft| matches!(only.wanted.service.start_type, StartType::Notify | StartType::Oneshot);
+        match only {
+            None if is_waited_for => Step::Launch {
                 cmd: self.systemctl(["--no-block", verb]).units(units),
             },
+            Some(only) if is_waited_for && is_slow(only) => {
+                Step::run(self.systemctl(["--no-block", verb]).units(units))
+            }
+            _ => Step::run(self.systemctl([verb]).units(units)),
         }
     }
 
