@@ -3,6 +3,7 @@
 import os
 import statistics
 import subprocess
+import sys
 import time
 
 MANIFEST = '[app]\nname = "NAME"\n[service]\ncommand = ["sleep", "1000"]\n'
@@ -110,5 +111,120 @@ def install():
         print(f"| {name} | {taken:.1f} | {taken / least:.2f} |")
 
 
-start_up()
-install()
+UNITS = "/etc/systemd/system"
+
+
+def names_of(kind, count):
+    return [f"{kind}{count}-{number}" for number in range(count)]
+
+
+def rendered(kind, count):
+    """The same units as ours, as texts: what they are written from costs the floor nothing."""
+    write("/srv/one.toml", MANIFEST.replace("NAME", "one"))
+    unit = subprocess.run(["autoglm-boot", "render", "-q", "-m", "/srv/one.toml"], capture_output=True, text=True).stdout
+    return {name: unit.replace("one", name) for name in names_of(kind, count)}
+
+
+def link_all(units, target):
+    os.makedirs(f"{UNITS}/{target}.wants", exist_ok=True)
+    for name, unit in units.items():
+        write(f"{UNITS}/{name}.service", unit)
+        os.symlink(f"{UNITS}/{name}.service", f"{UNITS}/{target}.wants/{name}.service")
+
+
+def seconds(action):
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def systemctl(*words):
+    subprocess.run(["systemctl", *words], check=True, stderr=subprocess.DEVNULL)
+
+
+def away(names):
+    """Stops and removes what a measure has left, so that the next begins as it did."""
+    systemctl("stop", *names)
+    systemctl("reset-failed")
+    subprocess.run(f"rm -rf {UNITS}/*-*.service {UNITS}/*.wants/*-*.service {UNITS}/many.target*", shell=True, check=True)
+    systemctl("daemon-reload")
+
+
+def floor_of(count):
+    units = rendered("floor", count)
+
+    def act():
+        link_all(units, "many.target")
+        write(f"{UNITS}/many.target", "[Unit]\nDescription=many\n")
+        systemctl("daemon-reload")
+        systemctl("start", "many.target")
+
+    taken = seconds(act)
+    systemctl("is-active", "-q", *units)
+    away(units)
+    return taken
+
+
+def shell_loop(count):
+    """As one does by hand: a loop with the article's three commands."""
+    units = rendered("loop", count)
+
+    def act():
+        for name, unit in units.items():
+            write(f"{UNITS}/{name}.service", unit)
+            systemctl("daemon-reload")
+            systemctl("enable", name)
+            systemctl("start", name)
+
+    taken = seconds(act)
+    away(units)
+    return taken
+
+
+def ours_of(count):
+    folder = f"/srv/many{count}"
+    os.makedirs(folder, exist_ok=True)
+    for name in names_of("ours", count):
+        write(f"{folder}/{name}.toml", MANIFEST.replace("NAME", name))
+    taken = seconds(lambda: subprocess.run(["autoglm-boot", "install", "-q", "--no-wait", "-m", folder], check=True, stderr=subprocess.DEVNULL))
+    systemctl("is-active", "-q", *names_of("ours", count))
+    return taken
+
+
+def status_of(count):
+    units = [f"{name}.service" for name in names_of("ours", count)]
+    times = together(9, {
+        "show": lambda _: run(["systemctl", "show", *units]),
+        "status": lambda _: run(["autoglm-boot", "status", "-q", "--json"]),
+    })
+    return times["show"], times["status"]
+
+
+def many():
+    print("| many new apps in one call | s | ratio |\n|---|---|---|")
+    shown = []
+    for count in (100, 1000):
+        least = floor_of(count)
+        rows = [("own links, one reload, start of a target", least)]
+        taken = ours_of(count)
+        rows.append(("`autoglm-boot install --no-wait -m DIR`", taken))
+        again = seconds(lambda: run(["autoglm-boot", "install", "-q", "-m", f"/srv/many{count}"]))
+        rows.append(("the same, unchanged", again))
+        shown.append((count, *status_of(count)))
+        away(names_of("ours", count))
+        subprocess.run(["rm", "-rf", "/var/lib/autoglm-boot"], check=True)
+        if count == 100:
+            rows.append(("a loop of `daemon-reload`, `enable`, `start`", shell_loop(count)))
+        for name, taken in rows:
+            print(f"| {count}: {name} | {taken:.2f} | {taken / least:.2f} |")
+    print("\n| status of many | `systemctl show` ms | `autoglm-boot status` ms | more |\n|---|---|---|---|")
+    for count, show, status in shown:
+        print(f"| {count} | {show:.0f} | {status:.0f} | {status - show:.0f} |")
+
+
+if len(sys.argv) > 1:
+    globals()[sys.argv[1]]()
+else:
+    start_up()
+    install()
+    many()

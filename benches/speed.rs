@@ -1,5 +1,5 @@
 //! Speed and memory beside the floor, in one run: a real systemd, the release build, and `speed.py` inside that measures.
-//! `cargo bench` prints the tables of README's last section. It asserts nothing: what is fast is read, not tested.
+//! `cargo bench` prints (`cargo bench -- many` only that part) the tables of README's last section. It asserts nothing: what is fast is read, not tested.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -31,5 +31,10 @@ fn main() {
         ],
     );
     lab.run("ln -s /opt/bin/autoglm-boot /usr/local/bin/").expect(0);
-    println!("{}", lab.run("python3 /opt/benches/speed.py").expect(0).stdout);
+    let part = std::env::args()
+        .skip(1)
+        .find(|arg| !arg.starts_with('-'))
+        .unwrap_or_default();
+    let out = lab.run(&format!("python3 /opt/benches/speed.py {part}")).expect(0);
+    println!("{}", out.stdout);
 }

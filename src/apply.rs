@@ -116,7 +116,7 @@ pub fn perform(session: &Session, plan: &Plan, report: &mut Report) -> Result<()
         hands.heed_interrupt()?;
         report.begin(&task.step);
         let evidence = hands.perform(&task.step, false, report)?;
-        report.done(task, &evidence);
+        report.done(&task.step, task.of.is_some(), &evidence);
     }
     Ok(())
 }
@@ -159,25 +159,15 @@ impl<'a> Run<'a> {
         let tasks = &self.intent.plan.tasks;
         let mut next = 0;
         while next < tasks.len() {
-            let group = next..wait::end_of_group(tasks, next);
+            let group = next..end_of_group(tasks, next);
             self.hands.heed_interrupt().map_err(|failure| (next, failure))?;
             self.mark_begun(&group).map_err(|failure| (next, failure))?;
             next = group.end;
-            let failed = match tasks[group.start].step {
+            let done = match tasks[group.start].step {
                 Step::Await { .. } => self.wait(group, others, report),
-                _ => self
-                    .step(&tasks[group.start], report)
-                    .map_err(|failure| (None, failure)),
+                _ => self.steps(group, others, report),
             };
-            if let Err((of, failure)) = failed {
-                // Where others are kept, waits have been dropped already: what fails here fails for all of them.
-                let of = of.or_else(|| tasks[next - 1].of.clone());
-                match of {
-                    Some(unit) if others == Others::Kept => self.drop(&unit, failure, next, report),
-                    _ => Err(failure),
-                }
-                .map_err(|failure| (next, failure))?;
-            }
+            done.map_err(|failure| (next, failure))?;
         }
         self.commit().map_err(|failure| (tasks.len(), failure))?;
         // From here on it is done, whatever happens: a journal that stays says so itself.
@@ -185,6 +175,20 @@ impl<'a> Run<'a> {
             report.warn(&failure.message);
             Ok(())
         })
+    }
+
+    /// Steps that follow each other.
+    fn steps(&mut self, group: Range<usize>, others: Others, report: &mut Report) -> Result<(), Failure> {
+        for task in &self.intent.plan.tasks[group.clone()] {
+            let Err(failure) = self.step(task, report) else {
+                continue;
+            };
+            match &task.of {
+                Some(unit) if others == Others::Kept => self.drop(unit, failure, group.end, report)?,
+                _ => return Err(failure),
+            }
+        }
+        Ok(())
     }
 
     /// One step, as far as it is of apps that are still meant.
@@ -197,30 +201,23 @@ impl<'a> Run<'a> {
         };
         report.begin(&step);
         let evidence = self.hands.perform(&step, false, report)?;
-        let of = task.of.clone();
-        report.done(&Task { of, step }, &evidence);
+        report.done(&step, task.of.is_some(), &evidence);
         Ok(())
     }
 
-    /// Waits that follow each other, together. The error says whose it is.
-    fn wait(
-        &mut self,
-        group: Range<usize>,
-        others: Others,
-        report: &mut Report,
-    ) -> Result<(), (Option<String>, Failure)> {
+    /// Waits that follow each other, together.
+    fn wait(&mut self, group: Range<usize>, others: Others, report: &mut Report) -> Result<(), Failure> {
         let tasks = &self.intent.plan.tasks[group.clone()];
         let mut waits = wait::Waits::begin(self.hands, tasks, false);
-        while let Some(answers) = waits.round(report).map_err(|failure| (None, failure))? {
+        while let Some(answers) = waits.round(report)? {
             for (task, answer) in answers {
-                let of = task.of.clone().unwrap_or_default();
-                match answer {
-                    _ if self.dropped.contains_key(&of) => {}
-                    Ok(evidence) => report.done(task, &evidence),
-                    Err(failure) if others == Others::Kept => self
-                        .drop(&of, failure, group.end, report)
-                        .map_err(|failure| (None, failure))?,
-                    Err(failure) => return Err((task.of.clone(), failure)),
+                match (answer, &task.of) {
+                    (_, Some(unit)) if self.dropped.contains_key(unit) => {}
+                    (Ok(evidence), _) => report.done(&task.step, task.of.is_some(), &evidence),
+                    (Err(failure), Some(unit)) if others == Others::Kept => {
+                        self.drop(unit, failure, group.end, report)?;
+                    }
+                    (Err(failure), _) => return Err(failure),
                 }
             }
             waits.forget(&|unit| self.dropped.contains_key(unit));
@@ -330,7 +327,7 @@ impl<'a> Run<'a> {
         let mut errors = Vec::new();
         let mut next = 0;
         while next < tasks.len() {
-            let group = &tasks[next..wait::end_of_group(tasks, next)];
+            let group = &tasks[next..wait::end_of_waits(tasks, next)];
             next += group.len();
             for task in group {
                 report.undo(&task.step);
@@ -429,11 +426,20 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Where the group that begins here ends: waits are begun together; files that are written one after the other are noted
+/// together, since to put back what was not changed does no harm.
+fn end_of_group(tasks: &[Task], start: usize) -> usize {
+    const MOST: usize = 100;
+    let is_file = |task: &&Task| task.step.path().is_some() || task.step.is_for_undo();
+    let files = tasks[start..].iter().take(MOST).take_while(is_file).count();
+    wait::end_of_waits(tasks, start).max(start + files)
+}
+
 fn on_rollback(task: &Task, is_meant: &dyn Fn(&str) -> bool) -> Option<Task> {
     let Step::OnRollback(step) = &task.step else {
         return None;
     };
-    let step = step.only_of(is_meant)?;
+    let step = step.only_of(is_meant)?.into_owned();
     let of = task.of.clone();
     Some(Task { of, step })
 }

@@ -2,6 +2,7 @@
 //! The dry run prints the same value that [`crate::apply`] runs, so the two cannot disagree.
 
 use std::{
+    borrow::Cow,
     collections::HashSet,
     fmt,
     path::{Path, PathBuf},
@@ -130,6 +131,11 @@ pub enum Condition {
         /// The app's native name.
         unit: String,
     },
+    /// The starts of these have ended, and well.
+    Started {
+        /// Native names.
+        units: Vec<String>,
+    },
     /// The service manager has read a unit, or still runs it: what it has not, it cannot be told to stop.
     Loaded,
     /// The last start of a unit has failed, and the service manager remembers that.
@@ -240,15 +246,21 @@ impl Step {
     }
 
     /// The step as far as it is of these apps; none if nothing is left of it.
-    pub fn only_of(&self, is_meant: &dyn Fn(&str) -> bool) -> Option<Self> {
-        let mut step = self.clone();
-        if let Self::Run { cmd, .. } | Self::Launch { cmd } = &mut step
-            && !cmd.units.is_empty()
-        {
-            cmd.units.retain(|unit| is_meant(unit));
-            return (!cmd.units.is_empty()).then_some(step);
+    pub fn only_of(&self, is_meant: &dyn Fn(&str) -> bool) -> Option<Cow<'_, Self>> {
+        let (Self::Run { cmd, .. } | Self::Launch { cmd }) = self else {
+            return Some(Cow::Borrowed(self));
+        };
+        if cmd.units.iter().all(|unit| is_meant(unit)) {
+            return Some(Cow::Borrowed(self));
         }
-        Some(step)
+        let mut step = self.clone();
+        if let Self::Run { cmd, .. } | Self::Launch { cmd } = &mut step {
+            cmd.units.retain(|unit| is_meant(unit));
+            if cmd.units.is_empty() {
+                return None;
+            }
+        }
+        Some(Cow::Owned(step))
     }
 }
 
@@ -310,6 +322,7 @@ impl fmt::Display for Condition {
             }
             Self::Running { unit } => write!(f, "{unit} is active"),
             Self::Stopped { unit } => write!(f, "{unit} is stopped"),
+            Self::Started { units } => write!(f, "{} are active", Names(units)),
             Self::Loaded => f.write_str("it is loaded"),
             Self::Failed => f.write_str("it has failed"),
             Self::Stale { units } => write!(f, "the service manager holds an older {}", Names(units)),

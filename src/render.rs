@@ -4,7 +4,7 @@
 //! itself only lays out lines. Rules as read in systemd.syntax(7), systemd.service(5) and systemd.exec(5), and as measured
 //! by the fidelity lab under a running systemd.
 
-use std::{fmt::Write as _, path::Path, time::Duration};
+use std::{fmt::Write as _, path::Path, sync::OnceLock, time::Duration};
 
 use serde::Serialize;
 
@@ -65,14 +65,25 @@ pub fn systemd(service: &Service) -> Result<Rendered, Failure> {
     let broken =
         |error: tera::Error| Failure::new(Exit::Failed, format!("the template of the unit is broken: {error}"));
     let context = tera::Context::from_serialize(&unit(service)).map_err(broken)?;
-    let mut templates = tera::Tera::default();
-    templates
-        .add_raw_template("systemd.service.tera", SYSTEMD)
-        .map_err(broken)?;
+    let templates = templates()
+        .as_ref()
+        .map_err(|error| Failure::new(Exit::Failed, error))?;
     Ok(Rendered {
         file: format!("{}.service", service.name),
         text: templates.render("systemd.service.tera", &context).map_err(broken)?,
         losses: losses(service),
+    })
+}
+
+/// The templates, read once.
+fn templates() -> &'static Result<tera::Tera, String> {
+    static TEMPLATES: OnceLock<Result<tera::Tera, String>> = OnceLock::new();
+    TEMPLATES.get_or_init(|| {
+        let mut templates = tera::Tera::default();
+        match templates.add_raw_template("systemd.service.tera", SYSTEMD) {
+            Ok(()) => Ok(templates),
+            Err(error) => Err(format!("the template of the unit is broken: {error}")),
+        }
     })
 }
 

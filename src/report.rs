@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     exit::Failure,
-    plan::{Span, Step, Task},
+    plan::{Span, Step},
 };
 
 /// How much is told, and to whom.
@@ -108,10 +108,10 @@ impl Report {
         self.last_progress = Some(Instant::now());
     }
 
-    /// A step was done.
-    pub fn done(&mut self, task: &Task, evidence: &str) {
-        let step = &task.step;
-        if step.is_for_undo() {
+    /// A step was done; whether it is of one app, rather than of all.
+    pub fn done(&mut self, step: &Step, is_of_one: bool, evidence: &str) {
+        let is_told = !self.is_brief || !is_of_one || matches!(step, Step::Await { .. });
+        if step.is_for_undo() || self.voice == Voice::Quiet || (self.voice == Voice::Normal && !is_told) {
             return;
         }
         let text = step.to_string();
@@ -120,9 +120,7 @@ impl Report {
         } else {
             format!("  {DIM}{evidence}{PLAIN}")
         };
-        if !self.is_brief || task.of.is_none() || matches!(step, Step::Await { .. }) {
-            self.line(&format!("  {text}{suffix}"));
-        }
+        self.line(&format!("  {text}{suffix}"));
         self.steps.push(json!({ "step": squeeze(&text), "result": evidence }));
     }
 

@@ -56,13 +56,17 @@ impl Cmd {
 }
 
 impl std::fmt::Display for Cmd {
-    /// As it would be typed.
+    /// As it would be typed, where it is not too long.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const SHOWN: usize = 6;
+        const LONGEST: usize = 200;
         f.write_str(&shell_words::quote(&self.program))?;
-        let few = self.args.iter().chain(self.units.iter().take(SHOWN));
-        few.into_iter()
-            .try_for_each(|word| write!(f, " {}", shell_words::quote(word)))?;
+        for word in self.args.iter().chain(self.units.iter().take(SHOWN)) {
+            match word.char_indices().nth(LONGEST) {
+                None => write!(f, " {}", shell_words::quote(word))?,
+                Some((end, _)) => write!(f, " {}…", shell_words::quote(&word[..end]))?,
+            }
+        }
         match self.units.len().saturating_sub(SHOWN) {
             0 => Ok(()),
             more => write!(f, " … ({more} more)"),

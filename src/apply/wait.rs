@@ -18,10 +18,9 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Where the waits that begin here end; of any other step, right behind it.
-pub(super) fn end_of_group(tasks: &[Task], start: usize) -> usize {
-    let is_wait = |task: &Task| matches!(task.step, Step::Await { .. });
-    let waits = tasks[start..].iter().take_while(|task| is_wait(task)).count();
-    start + waits.max(1)
+pub(super) fn end_of_waits(tasks: &[Task], start: usize) -> usize {
+    let is_wait = |task: &&Task| matches!(task.step, Step::Await { .. });
+    start + tasks[start..].iter().take_while(is_wait).count().max(1)
 }
 
 /// Waits under way.

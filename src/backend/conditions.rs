@@ -121,6 +121,14 @@ fn one<'a>(
         (Condition::Stopped { .. }, Some(live)) => {
             answer(matches!(live.active.as_str(), "inactive" | "failed"), &live.active)
         }
+        (Condition::Started { units }, _) => {
+            let failed = backend.not_up(look, units)?;
+            let Some(first) = failed.first() else {
+                return Ok(Sight::Answer(Answer::Yes));
+            };
+            let live = evidence::one(backend, look, first)?;
+            Err(evidence::failure(backend, look, &live, "it could not be started"))
+        }
         _ => answer(holds(backend, look, condition)?, "not yet"),
     }
 }

@@ -38,6 +38,14 @@ pub trait Backend {
     fn render(&self, service: &Service) -> Result<Rendered, Failure>;
     /// What the service manager says of these units, in their order.
     fn observe(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<Live>, Failure>;
+    /// Those of these units that are neither up nor have done their work.
+    fn not_up(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<String>, Failure> {
+        let lives = self.observe(look, units)?;
+        let down = lives
+            .into_iter()
+            .filter(|live| !live.is_up() || live.is_between_restarts());
+        Ok(down.map(|live| live.unit).collect())
+    }
     /// Everything an install or uninstall of these apps depends on.
     fn state(&self, look: &dyn Probe, apps: &[String]) -> Result<State, Failure>;
     /// Where nothing of this target starts at boot: what to do about it.

@@ -108,24 +108,22 @@ impl System for Real {
     fn sync(&self, paths: &[&Path]) -> io::Result<()> {
         /// One by one, more files than this cost more than the whole file system.
         const MANY: usize = 100;
-        let mut places = BTreeSet::new();
-        for path in paths {
-            // A name is only sure to be on disk when its folder is.
-            places.extend(path.ancestors().skip(1).find(|folder| folder.is_dir()));
-            places.extend(
-                fs::symlink_metadata(path)
-                    .is_ok_and(|meta| meta.is_file())
-                    .then_some(*path),
-            );
+        // A name is only sure to be on disk when its folder is.
+        let parents: BTreeSet<_> = paths.iter().filter_map(|path| path.parent()).collect();
+        let folders = parents
+            .into_iter()
+            .filter_map(|parent| parent.ancestors().find(|folder| folder.is_dir()));
+        if paths.len() > MANY {
+            let mut filesystems = BTreeMap::new();
+            for folder in folders {
+                filesystems.insert(platform::filesystem(&fs::metadata(folder)?), folder);
+            }
+            return filesystems.into_values().try_for_each(platform::sync_filesystem);
         }
-        if places.len() <= MANY {
-            return places.into_iter().try_for_each(platform::sync);
-        }
-        let mut filesystems = BTreeMap::new();
-        for place in places {
-            filesystems.insert(platform::filesystem(&fs::metadata(place)?), place);
-        }
-        filesystems.into_values().try_for_each(platform::sync_filesystem)
+        let is_file = |path: &&&Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
+        let mut places: BTreeSet<_> = folders.collect();
+        places.extend(paths.iter().filter(is_file));
+        places.into_iter().try_for_each(platform::sync)
     }
 
     fn make_folder(&self, path: &Path, mode: u32) -> io::Result<()> {
@@ -135,17 +133,22 @@ impl System for Real {
 
     fn write_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         let staging = staging(path);
-        self.remove(&staging)?;
         let owner = self.entry(path)?.filter(|old| old.kind == EntryKind::File);
-        let written = (|| {
-            let mut file = platform::create_private(&staging)?;
+        let created = match platform::create_private(&staging) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.remove(&staging)?; // a kill has left it
+                platform::create_private(&staging)
+            }
+            created => created,
+        };
+        let written = created.and_then(|mut file| {
             file.write_all(bytes)?;
-            platform::set_mode(&staging, mode)?;
+            platform::set_open_mode(&file, mode)?;
             if let Some(old) = owner {
                 platform::set_owner(&staging, old.uid, old.gid)?;
             }
             fs::rename(&staging, path)
-        })();
+        });
         if written.is_err() {
             let _ = fs::remove_file(&staging); // the first error is the one to tell
         }

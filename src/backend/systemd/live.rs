@@ -1,6 +1,7 @@
 //! What `systemctl show` says, as values. Properties, not the words of `systemctl status`: they are not localised.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -68,6 +69,17 @@ pub(super) fn parse(text: &str, units: &[String]) -> Vec<Live> {
             live
         })
         .collect()
+}
+
+/// The units of `systemctl list-units --plain` that are up, a line each: name, load, active, sub.
+pub(super) fn parse_up(text: &str) -> HashSet<&str> {
+    fn up(line: &str) -> Option<&str> {
+        let mut words = line.split_whitespace();
+        let (unit, _load, active, sub) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        let is_up = matches!(active, "active" | "activating" | "reloading") && !sub.starts_with("auto-restart");
+        is_up.then_some(unit)
+    }
+    text.lines().filter_map(up).collect()
 }
 
 fn set(live: &mut Live, key: &str, value: &str) {

@@ -174,15 +174,26 @@ impl Backend for Systemd {
         let cmd = self
             .systemctl(["show", live::PROPERTIES, "--"])
             .units(units.iter().cloned());
-        let failed = |cause: &str| {
-            Failure::new(Exit::Failed, format!("systemd does not answer: `{cmd}`: {cause}"))
-                .repair("is systemd running, and may this user talk to it? Try `systemctl is-system-running`")
-        };
-        let output = look.query(&cmd).map_err(|error| failed(&error.to_string()))?;
-        if !output.is_ok() {
-            return Err(failed(output.stderr.trim()));
-        }
-        Ok(live::parse(&output.stdout, units))
+        Ok(live::parse(&answer(look, &cmd)?, units))
+    }
+
+    /// One question for all units, where `show` asks for one after the other.
+    fn not_up(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<String>, Failure> {
+        let cmd = self.systemctl([
+            "list-units",
+            "--type=service",
+            "--all",
+            "--plain",
+            "--no-legend",
+            "--full",
+        ]);
+        let output = answer(look, &cmd)?;
+        let up = live::parse_up(&output);
+        Ok(units
+            .iter()
+            .filter(|unit| !up.contains(unit.as_str()))
+            .cloned()
+            .collect())
     }
 
     fn state(&self, look: &dyn Probe, apps: &[String]) -> Result<State, Failure> {
@@ -268,4 +279,17 @@ impl Backend for Systemd {
     fn logs(&self, _: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Cmd, Failure> {
         Ok(self.log_command(unit, query))
     }
+}
+
+/// What systemctl(1) says to a question.
+fn answer(look: &dyn Probe, cmd: &Cmd) -> Result<String, Failure> {
+    let failed = |cause: &str| {
+        Failure::new(Exit::Failed, format!("systemd does not answer: `{cmd}`: {cause}"))
+            .repair("is systemd running, and may this user talk to it? Try `systemctl is-system-running`")
+    };
+    let output = look.query(cmd).map_err(|error| failed(&error.to_string()))?;
+    if !output.is_ok() {
+        return Err(failed(output.stderr.trim()));
+    }
+    Ok(output.stdout)
 }

@@ -209,15 +209,16 @@ impl Systemd {
         (!reset.units.is_empty()).then(|| Step::run_if(reset, Condition::Failed).on_rollback())
     }
 
-    /// A name that systemd has never heard of needs no reload, as long as systemd agrees afterwards; changed units need
-    /// exactly one.
+    /// A name that systemd has never heard of needs no reload, as long as systemd agrees afterwards. Of several names that
+    /// question would cost more than the reload; they need exactly one, changed or new.
     fn reload(&self, drafts: &[&Draft]) -> Step {
-        let is_new = |draft: &&Draft| draft.state.live.load == "not-found";
-        Step::Run {
-            cmd: self.systemctl(["daemon-reload"]),
-            only_if: drafts.iter().all(is_new).then(|| Condition::Stale {
-                units: drafts.iter().map(|draft| draft.unit.clone()).collect(),
-            }),
+        let cmd = self.systemctl(["daemon-reload"]);
+        match drafts {
+            [only] if only.state.live.load == "not-found" => {
+                let units = vec![only.unit.clone()];
+                Step::run_if(cmd, Condition::Stale { units })
+            }
+            _ => Step::run(cmd),
         }
     }
 
@@ -241,7 +242,7 @@ impl Systemd {
         let only = drafts.first().filter(|_| drafts.len() == 1);
         for (verb, drafts) in [("start", &down), ("restart", &restarts)] {
             if !drafts.is_empty() {
-                plan.shared([self.launch(verb, units(drafts), only, options)]);
+                plan.shared(self.launch(verb, units(drafts), only, options));
             }
         }
         for draft in all {
@@ -258,20 +259,54 @@ impl Systemd {
         }
     }
 
-    /// Of several the wait tells which one failed. What says itself when it has started may take as long as it likes: the
-    /// wait is ours, not systemctl's.
-    fn launch(&self, verb: &str, units: Vec<String>, only: Option<&Draft>, options: &Install) -> Step {
+    /// What says itself when it has started may take as long as it likes: the wait is ours, not systemctl's. Of several the
+    /// wait tells which one failed; to start them one by one would take systemd longer than one unit that wants them all.
+    fn launch(&self, verb: &str, units: Vec<String>, only: Option<&Draft>, options: &Install) -> Vec<Step> {
         let is_waited_for = options.patience != Patience::None;
         let is_slow = |only: &Draft| matches!(only.wanted.service.start_type, StartType::Notify | StartType::Oneshot);
         match only {
-            None if is_waited_for => Step::Launch {
-                cmd: self.systemctl(["--no-block", verb]).units(units),
-            },
             Some(only) if is_waited_for && is_slow(only) => {
-                Step::run(self.systemctl(["--no-block", verb]).units(units))
+                vec![Step::run(self.systemctl(["--no-block", verb]).units(units))]
             }
-            _ => Step::run(self.systemctl([verb]).units(units)),
+            None if verb == "start" => {
+                let launch = Step::Launch {
+                    cmd: self.start_together(&units, is_waited_for),
+                };
+                let started = Step::Await {
+                    condition: Condition::Started { units },
+                    deadline: SLACK,
+                };
+                [launch]
+                    .into_iter()
+                    .chain((!is_waited_for).then_some(started))
+                    .collect()
+            }
+            None if is_waited_for => vec![Step::Launch {
+                cmd: self.systemctl(["--no-block", verb]).units(units),
+            }],
+            _ => vec![Step::run(self.systemctl([verb]).units(units))],
         }
+    }
+
+    /// A throw-away unit that wants them all (systemd-run(1)); unless they are waited for later, it ends after their starts.
+    fn start_together(&self, units: &[String], is_waited_for: bool) -> Cmd {
+        const IN_ONE_WORD: usize = 1000; // a word may have 128 KiB (execve(2))
+        let mut cmd = Cmd::new("systemd-run", self.is_user().then_some("--user"));
+        cmd.args
+            .extend(["--quiet", "--collect", "--service-type=oneshot"].map(Into::into));
+        cmd.args.extend(is_waited_for.then(|| "--no-block".into()));
+        let relations = if is_waited_for {
+            &["Wants"][..]
+        } else {
+            &["Wants", "After"]
+        };
+        for relation in relations {
+            let words = units.chunks(IN_ONE_WORD);
+            cmd.args
+                .extend(words.map(|units| format!("--property={relation}={}", units.join(" "))));
+        }
+        cmd.args.push("true".into());
+        self.in_scope(cmd)
     }
 
     /// A unit that systemd could not load, or that was removed by hand, is refused by `systemctl stop`: there is nothing to stop.

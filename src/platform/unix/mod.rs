@@ -271,6 +271,11 @@ pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
+/// The same for a file that is open.
+pub fn set_open_mode(file: &fs::File, mode: u32) -> io::Result<()> {
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
 /// Gives a file to its former owner. Only root can, and only root has to.
 pub fn set_owner(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
     if euid() != 0 {
