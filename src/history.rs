@@ -1,7 +1,7 @@
 //! The last installed versions of an app: what `history` shows and `rollback` goes back to.
 //!
-//! `history.json` is the index, which anybody may read; `versions/N.json` holds a whole version, which may hold secrets, and is
-//! its owner's only.
+//! Their index is in the receipt, which anybody may read. A whole version may hold secrets, and is its owner's only:
+//! `installed.json` is the one that is installed, `versions/N.json` are those before it.
 
 use serde::{Deserialize, Serialize};
 
@@ -44,80 +44,71 @@ pub struct Version {
     pub rendered: String,
 }
 
-/// The last steps of an install: a version more, the checked manifest, the receipt; of these only what is new. The version is
-/// the manifest as it was written, and the number of the one that it is again.
+/// The last steps of an install: the version, those before it, the receipt; of these only what is new.
 pub fn record(
     store: &Store,
-    service: &Service,
-    rendered: &str,
-    state: &AppState,
-    receipt: &Receipt,
-    (manifest, again): (&str, Option<u32>),
+    version: &Version,
+    app: &AppState,
+    mut receipt: Receipt,
+    again: Option<u32>,
 ) -> Result<Vec<Step>, Failure> {
-    let name = &service.name;
+    let name = &version.service.name;
+    let old = app.receipt.as_ref();
     let mut steps = Vec::new();
-    if state.service.as_ref() != Some(service) {
-        let version = Version {
-            manifest: manifest.into(),
-            service: service.clone(),
-            rendered: rendered.into(),
-        };
-        steps.extend(add(store, &state.history, receipt, &version, again)?);
-        steps.push(receipt::write(store.service_path(name), service, 0o600)?);
+    receipt.history = old.map_or_else(Vec::new, |old| old.history.clone());
+    if app.service() != Some(&version.service) {
+        steps.extend(put_by(store, name, app, &receipt.history)?);
+        let number = receipt.history.last().map_or(1, |entry| entry.number + 1);
+        receipt.history.push(Entry {
+            number,
+            version: receipt.version.clone(),
+            installed: receipt.installed,
+            by: receipt.by.clone(),
+            tool: receipt.tool.clone(),
+            again,
+        });
+        let surplus = receipt.history.len().saturating_sub(KEPT);
+        let surplus = receipt.history.drain(..surplus);
+        steps.extend(surplus.map(|entry| Step::Remove {
+            path: store.version_path(name, entry.number),
+        }));
+        steps.push(receipt::write(store.installed_path(name), version, 0o600)?);
     }
-    if !state.receipt.as_ref().is_some_and(|old| old.is_same_install(receipt)) {
-        steps.push(receipt::write(store.receipt_path(name), receipt, 0o644)?);
+    if !old.is_some_and(|old| old.is_same_install(&receipt)) {
+        steps.push(receipt::write(store.receipt_path(name), &receipt, 0o644)?);
     }
     Ok(steps)
 }
 
-/// Adds a version; the oldest beyond [`KEPT`] go.
-fn add(
-    store: &Store,
-    history: &[Entry],
-    receipt: &Receipt,
-    version: &Version,
-    again: Option<u32>,
-) -> Result<Vec<Step>, Failure> {
-    let name = &receipt.name;
-    let number = history.last().map_or(1, |entry| entry.number + 1);
-    let mut entries = history.to_vec();
-    entries.push(Entry {
-        number,
-        version: receipt.version.clone(),
-        installed: receipt.installed,
-        by: receipt.by.clone(),
-        tool: receipt.tool.clone(),
-        again,
-    });
-    let kept = entries.split_off(entries.len().saturating_sub(KEPT));
+/// Keeps the version that is installed under its number.
+fn put_by(store: &Store, name: &str, app: &AppState, history: &[Entry]) -> Result<Vec<Step>, Failure> {
+    let (Some(version), Some(entry)) = (&app.version, history.last()) else {
+        return Ok(Vec::new());
+    };
     let mut steps = Vec::new();
-    if history.is_empty() {
+    if history.len() == 1 {
         steps.push(Step::Mkdir {
             path: store.versions(name),
             mode: 0o755,
         });
     }
-    steps.push(receipt::write(store.version_path(name, number), version, 0o600)?);
-    steps.push(receipt::write(store.history_path(name), &kept, 0o644)?);
-    steps.extend(entries.iter().map(|entry| Step::Remove {
-        path: store.version_path(name, entry.number),
-    }));
+    steps.push(receipt::write(store.version_path(name, entry.number), version, 0o600)?);
     Ok(steps)
 }
 
 /// The steps that forget all of it.
-pub fn forget(store: &Store, name: &str, history: &[Entry]) -> Vec<Step> {
-    if history.is_empty() {
-        return Vec::new();
+pub fn forget(store: &Store, receipt: &Receipt) -> Vec<Step> {
+    let name = &receipt.name;
+    let earlier = receipt.history.iter().rev().skip(1);
+    let earlier = earlier.map(|entry| store.version_path(name, entry.number));
+    let mut steps: Vec<_> = earlier.map(|path| Step::Remove { path }).collect();
+    if !steps.is_empty() {
+        steps.push(Step::Rmdir {
+            path: store.versions(name),
+        });
     }
-    let versions = history.iter().map(|entry| store.version_path(name, entry.number));
-    let mut steps: Vec<_> = versions
-        .chain([store.history_path(name)])
-        .map(|path| Step::Remove { path })
-        .collect();
-    steps.push(Step::Rmdir {
-        path: store.versions(name),
-    });
+    let records = [store.installed_path(name), store.receipt_path(name)];
+    steps.extend(records.map(|path| Step::Remove { path }));
+    steps.push(Step::Rmdir { path: store.app(name) });
     steps
 }

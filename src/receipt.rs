@@ -1,5 +1,5 @@
 //! What was installed: one folder an app in the scope's state folder. `receipt.json` can be read by anybody and holds no
-//! values of the environment; `service.json` (the whole checked manifest) and `original.json` (what `--adopt` replaced)
+//! values of the environment; `installed.json` (the whole version) and `original.json` (what `--adopt` replaced)
 //! only by the owner.
 
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ pub struct Receipt {
     pub links: Vec<PathBuf>,
     /// Units it requires or wants.
     pub needs: Vec<String>,
-    /// How to tell that it is ready. A command probe is left out: it may hold secrets, `service.json` has it.
+    /// How to tell that it is ready. A command probe is left out: it may hold secrets, `installed.json` has it.
     pub readiness: Readiness,
     /// Whether a probe was left out of `readiness`.
     pub is_probe_private: bool,
@@ -58,6 +58,8 @@ pub struct Receipt {
     pub start_timeout_ms: u64,
     /// Whether a unit that was not ours was there before, kept as version 0.
     pub adopted: bool,
+    /// The versions that are kept, the oldest first; the last one is installed.
+    pub history: Vec<Entry>,
 }
 
 /// The unit that `--adopt` replaced: version 0, which `uninstall` puts back.
@@ -105,6 +107,7 @@ impl Receipt {
             start_type: service.start_type,
             start_timeout_ms: u64::try_from(service.start_timeout.as_millis()).unwrap_or(u64::MAX),
             adopted: false,
+            history: Vec::new(),
         }
     }
 
@@ -117,7 +120,7 @@ impl Receipt {
         *self == new
     }
 
-    /// Ready, as the receipt tells it; a command probe is in the checked manifest only.
+    /// Ready, as the receipt tells it; a command probe is in the version only.
     pub fn ready(&self, service: Option<&Service>, unit: &str) -> Condition {
         Condition::Ready {
             unit: unit.into(),
@@ -181,9 +184,9 @@ impl Store {
         self.app(name).join("receipt.json")
     }
 
-    /// One app's checked manifest.
-    pub fn service_path(&self, name: &str) -> PathBuf {
-        self.app(name).join("service.json")
+    /// The version of one app that is installed.
+    pub fn installed_path(&self, name: &str) -> PathBuf {
+        self.app(name).join("installed.json")
     }
 
     /// What `--adopt` replaced.
@@ -191,17 +194,12 @@ impl Store {
         self.app(name).join("original.json")
     }
 
-    /// The index of one app's versions.
-    pub fn history_path(&self, name: &str) -> PathBuf {
-        self.app(name).join("history.json")
-    }
-
-    /// The folder of one app's versions.
+    /// The folder of one app's earlier versions.
     pub fn versions(&self, name: &str) -> PathBuf {
         self.app(name).join("versions")
     }
 
-    /// One version of one app.
+    /// An earlier version of one app.
     pub fn version_path(&self, name: &str, number: u32) -> PathBuf {
         self.versions(name).join(format!("{number}.json"))
     }
@@ -238,9 +236,14 @@ impl Store {
         names.filter_map(|name| self.receipt(name, look).transpose()).collect()
     }
 
+    /// The version of an app that is installed. `None` also where we may not read it.
+    pub fn installed(&self, name: &str, look: &dyn Probe) -> Option<Version> {
+        read(&self.installed_path(name), look).ok().flatten()
+    }
+
     /// The checked manifest of an installed app. `None` also where we may not read it.
     pub fn service(&self, name: &str, look: &dyn Probe) -> Option<Service> {
-        read(&self.service_path(name), look).ok().flatten()
+        self.installed(name, look).map(|version| version.service)
     }
 
     /// What `--adopt` replaced.
@@ -248,14 +251,14 @@ impl Store {
         read(&self.original_path(name), look)
     }
 
-    /// The versions of one app that are kept, the oldest first.
-    pub fn history(&self, name: &str, look: &dyn Probe) -> Result<Vec<Entry>, Failure> {
-        Ok(read(&self.history_path(name), look)?.unwrap_or_default())
-    }
-
-    /// One version of one app.
-    pub fn version(&self, name: &str, number: u32, look: &dyn Probe) -> Result<Version, Failure> {
-        let path = self.version_path(name, number);
+    /// One version of one app, which its receipt lists.
+    pub fn version(&self, receipt: &Receipt, number: u32, look: &dyn Probe) -> Result<Version, Failure> {
+        let is_installed = receipt.history.last().is_some_and(|entry| entry.number == number);
+        let path = if is_installed {
+            self.installed_path(&receipt.name)
+        } else {
+            self.version_path(&receipt.name, number)
+        };
         read(&path, look)?.ok_or_else(|| unreadable(&path, &"it is not there"))
     }
 

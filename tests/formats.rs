@@ -4,9 +4,8 @@
 use std::{fs, path::Path};
 
 use autoglm_boot::{
-    history::{Entry, Version},
+    history::Version,
     receipt::{FORMAT, Receipt, ScopeRecord},
-    service::Service,
 };
 
 #[test]
@@ -17,12 +16,14 @@ fn records_of_every_format_are_read() {
         let read = |name: &str| fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{format}/{name}: {error}"));
         let receipt: Receipt = serde_json::from_slice(&read("receipt.json")).unwrap();
         assert_eq!((receipt.format, receipt.name.as_str()), (format, "app"));
-        let service: Service = serde_json::from_slice(&read("service.json")).unwrap();
-        assert_eq!(service.command, ["/usr/bin/sleep", "102"]);
+        assert_eq!(
+            receipt.history.iter().map(|entry| entry.number).collect::<Vec<_>>(),
+            [1, 2]
+        );
+        let installed: Version = serde_json::from_slice(&read("installed.json")).unwrap();
+        assert_eq!(installed.service.command, ["/usr/bin/sleep", "102"]);
         let record: ScopeRecord = serde_json::from_slice(&read("scope.json")).unwrap();
         assert!(!record.folders.is_empty());
-        let history: Vec<Entry> = serde_json::from_slice(&read("history.json")).unwrap();
-        assert_eq!(history.iter().map(|entry| entry.number).collect::<Vec<_>>(), [1, 2]);
         let version: Version = serde_json::from_slice(&read("version.json")).unwrap();
         assert_eq!(version.service.command, ["/usr/bin/sleep", "101"]);
     }

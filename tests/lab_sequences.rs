@@ -222,7 +222,7 @@ impl Scene<'_> {
 
     /// What is there, asked in one go: the installed version, the running one, and more.
     fn seen(&self) -> Seen {
-        let command = "cat /var/lib/autoglm-boot/apps/app/service.json; echo @@
+        let command = "cat /var/lib/autoglm-boot/apps/app/installed.json; echo @@
             p=$(systemctl show -P MainPID app); [ $p = 0 ] || tr '\\0' ' ' </proc/$p/cmdline; echo @@
             systemctl is-enabled app; echo @@
             autoglm-boot status app >/dev/null; echo $? @@
@@ -235,7 +235,9 @@ impl Scene<'_> {
         let service: serde_json::Value = serde_json::from_str(service).unwrap_or_default();
         let history: serde_json::Value = serde_json::from_str(history).unwrap();
         Seen {
-            installed: service["command"][1].as_str().map(|argument| argument.parse().unwrap()),
+            installed: service["service"]["command"][1]
+                .as_str()
+                .map(|argument| argument.parse().unwrap()),
             running: running
                 .split_whitespace()
                 .last()

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     exit::{Exit, Failure},
-    history::Entry,
+    history::Version,
     host::{Host, Init},
     plan::Plan,
     receipt::{Original, Receipt, ScopeRecord, Store},
@@ -285,12 +285,10 @@ pub struct AppState {
     pub links: Vec<(PathBuf, PathBuf)>,
     /// Our receipt of it.
     pub receipt: Option<Receipt>,
-    /// Our checked manifest of it.
-    pub service: Option<Service>,
+    /// The version that is installed.
+    pub version: Option<Version>,
     /// What `--adopt` replaced.
     pub original: Option<Original>,
-    /// The versions that are kept, the oldest first.
-    pub history: Vec<Entry>,
     /// Where an embedded supervisor keeps its things.
     pub rooms: Option<Rooms>,
 }
@@ -307,6 +305,11 @@ pub enum AtPath {
 }
 
 impl AppState {
+    /// The checked manifest of what is installed.
+    pub fn service(&self) -> Option<&Service> {
+        self.version.as_ref().map(|version| &version.service)
+    }
+
     /// Whether what was installed was changed by hand since, or removed.
     pub fn is_drifted(&self) -> bool {
         let Some(receipt) = &self.receipt else { return false };

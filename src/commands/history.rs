@@ -12,6 +12,7 @@ use crate::{
     exit::{Exit, Failure},
     history::{Entry, KEPT},
     plan::Span,
+    receipt::Receipt,
     session::Session,
 };
 
@@ -19,7 +20,7 @@ use crate::{
 pub(super) fn history(context: &mut Context, args: &cli::History) -> Outcome {
     let name = meant(context, args.name.as_deref(), args.scope)?;
     let backend = backend_of(context, &name, args.scope)?;
-    let entries = entries(context, backend.as_ref(), &name)?;
+    let entries = receipt(context, backend.as_ref(), &name)?.history;
     let newest = entries.last().map(|entry| entry.number);
     for entry in entries.iter().rev() {
         context.report.answer(&line(entry, newest, install::now()));
@@ -32,7 +33,7 @@ pub(super) fn rollback(context: &mut Context, args: &cli::Rollback) -> Outcome {
     let name = meant(context, args.name.as_deref(), args.scope)?;
     let backend = backend_of(context, &name, args.scope)?;
     need_privilege(context, backend.scope())?;
-    entries(context, backend.as_ref(), &name)?;
+    receipt(context, backend.as_ref(), &name)?;
     let session = Session::open(context.system, &context.host, backend.as_ref(), &mut context.report)?;
     let outcome = go_back(context, &session, &name, args);
     session.close(&[]);
@@ -40,9 +41,9 @@ pub(super) fn rollback(context: &mut Context, args: &cli::Rollback) -> Outcome {
 }
 
 fn go_back(context: &mut Context, session: &Session, name: &str, args: &cli::Rollback) -> Outcome {
-    let entries = entries(context, session.backend(), name)?;
-    let number = target(&entries, args.to)?;
-    let version = session.store().version(name, number, context.system)?;
+    let receipt = receipt(context, session.backend(), name)?;
+    let number = target(&receipt.history, args.to)?;
+    let version = session.store().version(&receipt, number, context.system)?;
     context.report.line(&format!("{name}: rollback to version {number}"));
     let mut options = install::options(context, args.timeout, args.no_wait);
     options.force = args.force;
@@ -60,12 +61,9 @@ fn go_back(context: &mut Context, session: &Session, name: &str, args: &cli::Rol
     Ok(done)
 }
 
-fn entries(context: &Context, backend: &dyn Backend, name: &str) -> Result<Vec<Entry>, Failure> {
-    let store = backend.store();
-    if store.receipt(name, context.system)?.is_none() {
-        return Err(not_installed(name));
-    }
-    store.history(name, context.system)
+fn receipt(context: &Context, backend: &dyn Backend, name: &str) -> Result<Receipt, Failure> {
+    let receipt = backend.store().receipt(name, context.system)?;
+    receipt.ok_or_else(|| not_installed(name))
 }
 
 /// The version that is meant: the one before the installed one, if none is named.

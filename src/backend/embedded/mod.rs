@@ -132,7 +132,7 @@ impl Backend for Embedded {
             );
         }
         Ok(Rendered {
-            file: "service.json".into(),
+            file: "installed.json".into(),
             text: receipt::to_json(service)?,
             losses: losses(service),
         })
@@ -147,13 +147,12 @@ impl Backend for Embedded {
         let app_state = |app: &String| {
             let receipt = store.receipt(app, look)?;
             let is_installed = receipt.is_some();
-            let written = look.read(&store.service_path(app)).ok().filter(|_| is_installed);
+            let written = look.read(&store.installed_path(app)).ok().filter(|_| is_installed);
             Ok(AppState {
                 live: self.live(look, app),
                 at_path: written.map(|bytes| AtPath::File(bytes, 0o600)),
                 receipt,
-                service: store.service(app, look),
-                history: store.history(app, look)?,
+                version: store.installed(app, look),
                 rooms: Some(self.rooms(look, app)),
                 ..AppState::default()
             })

@@ -7,7 +7,7 @@ use crate::{
     backend::{AppState, AtPath, Backend, Control, Install, Live, State, Wanted},
     diff,
     exit::{Exit, Failure},
-    history,
+    history::{self, Version},
     plan::{Condition, Plan, Step},
     receipt::{self, Receipt},
     service::Service,
@@ -42,7 +42,7 @@ impl Embedded {
             plan.of(&wanted.service.name, self.new_steps(&wanted.service, app));
         }
         for (wanted, app) in pairs() {
-            if Self::restarts(self.writes(wanted, app)?, app, options) {
+            if Self::restarts(Self::writes(wanted, app), app, options) {
                 plan.of(&wanted.service.name, self.revival(app));
             }
         }
@@ -59,10 +59,7 @@ impl Embedded {
                 }
             }
             plan.of(&service.name, self.start_steps(wanted, app, options)?);
-            waits.extend(
-                self.wait(wanted, app, options)?
-                    .map(|wait| (service.name.as_str(), wait)),
-            );
+            waits.extend(Self::wait(wanted, app, options).map(|wait| (service.name.as_str(), wait)));
         }
         for (unit, wait) in waits {
             plan.of(unit, [wait]);
@@ -80,9 +77,8 @@ impl Embedded {
         folder.into_iter().chain(discard).collect()
     }
 
-    fn writes(&self, wanted: &Wanted, app: &AppState) -> Result<bool, Failure> {
-        let text = self.render(&wanted.service)?.text;
-        Ok(!matches!(&app.at_path, Some(AtPath::File(bytes, _)) if *bytes == text.as_bytes()))
+    fn writes(wanted: &Wanted, app: &AppState) -> bool {
+        app.service() != Some(&wanted.service) || app.is_drifted()
     }
 
     fn restarts(writes: bool, app: &AppState, options: &Install) -> bool {
@@ -93,10 +89,14 @@ impl Embedded {
         let service = &wanted.service;
         let name = &service.name;
         Self::refuse(service, &self.render(service)?.text, app, options)?;
-        let writes = self.writes(wanted, app)?;
+        let writes = Self::writes(wanted, app);
         let mut steps = Vec::new();
         if writes {
-            steps.push(receipt::write(self.store().service_path(name), service, 0o600)?);
+            steps.push(receipt::write(
+                self.store().installed_path(name),
+                &version(wanted),
+                0o600,
+            )?);
         }
         if Self::restarts(writes, app, options) {
             steps.push(Step::run(self.supervisor("restart", name)));
@@ -107,12 +107,12 @@ impl Embedded {
         Ok(steps)
     }
 
-    fn wait(&self, wanted: &Wanted, app: &AppState, options: &Install) -> Result<Option<Step>, Failure> {
+    fn wait(wanted: &Wanted, app: &AppState, options: &Install) -> Option<Step> {
         let service = &wanted.service;
         let is_started =
-            Self::restarts(self.writes(wanted, app)?, app, options) || (options.start && !app.live.is_up());
+            Self::restarts(Self::writes(wanted, app), app, options) || (options.start && !app.live.is_up());
         let deadline = options.patience.with(service).filter(|_| is_started);
-        Ok(deadline.map(|deadline| Step::Await {
+        deadline.map(|deadline| Step::Await {
             condition: Condition::Ready {
                 unit: service.name.clone(),
                 readiness: service.readiness.clone(),
@@ -120,19 +120,17 @@ impl Embedded {
                 restarts: 0,
             },
             deadline,
-        }))
+        })
     }
 
     fn records(&self, wanted: &Wanted, app: &AppState, options: &Install) -> Result<Vec<Step>, Failure> {
-        let Wanted {
-            service,
-            manifest,
-            again,
-        } = wanted;
-        let text = self.render(service)?.text;
-        let new = self.receipt(service, &text, options);
-        let records = history::record(&self.store(), service, &text, app, &new, (manifest, *again))?;
-        let artefact = self.store().service_path(&service.name); // written before the start
+        let artefact = self.store().installed_path(&wanted.service.name); // written before the start
+        let version = version(wanted);
+        let mut receipt = self.receipt(&wanted.service, &receipt::to_json(&version)?, options);
+        if let Some(old) = app.receipt.as_ref().filter(|_| !Self::writes(wanted, app)) {
+            receipt.digest.clone_from(&old.digest);
+        }
+        let records = history::record(&self.store(), &version, app, receipt, wanted.again)?;
         let is_due = |step: &Step| step.path() != Some(artefact.as_path());
         Ok(records.into_iter().filter(is_due).collect())
     }
@@ -159,7 +157,7 @@ impl Embedded {
         let ready = state.receipt.as_ref().filter(|_| state.live.active == "active");
         let (condition, deadline) = match ready {
             Some(receipt) => (
-                receipt.ready(state.service.as_ref(), &unit),
+                receipt.ready(state.service(), &unit),
                 Duration::from_millis(receipt.start_timeout_ms),
             ),
             None => (Condition::Running { unit: unit.clone() }, SLACK),
@@ -181,7 +179,7 @@ impl Embedded {
     }
 
     fn receipt(&self, service: &Service, text: &str, options: &Install) -> Receipt {
-        let unit = self.store().service_path(&service.name);
+        let unit = self.store().installed_path(&service.name);
         let mut receipt = Receipt::new(service, self.name(), unit, text, options.now, &options.by);
         // Here an app is known by its own name.
         for need in &mut receipt.needs {
@@ -197,16 +195,14 @@ impl Embedded {
         if app.live.is_up() {
             steps.extend(self.revival(app));
         }
-        let service = app.service.as_ref();
+        let service = app.service();
         let timeout = service.map_or(Duration::from_secs(90), |service| service.stop_timeout);
         steps.push(Step::run(self.supervisor("stop", name)));
         steps.push(Step::Await {
             condition: Condition::Stopped { unit: name.clone() },
             deadline: timeout + SLACK,
         });
-        steps.extend(history::forget(&store, name, &app.history));
-        steps.extend([store.service_path(name), store.receipt_path(name)].map(|path| Step::Remove { path }));
-        steps.push(Step::Rmdir { path: store.app(name) });
+        steps.extend(history::forget(&store, receipt));
         if is_last {
             steps.push(Step::Remove {
                 path: store.record_path(),
@@ -236,6 +232,14 @@ impl Embedded {
             steps.push(Step::Await { condition, deadline });
         }
         plan_of(name, steps)
+    }
+}
+
+fn version(wanted: &Wanted) -> Version {
+    Version {
+        manifest: wanted.manifest.clone(),
+        service: wanted.service.clone(),
+        rendered: String::new(), // the checked manifest is all that the supervisor reads
     }
 }
 

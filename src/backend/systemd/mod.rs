@@ -137,9 +137,8 @@ impl Systemd {
             at_path,
             text,
             receipt: store.receipt(app, look)?,
-            service: store.service(app, look),
+            version: store.installed(app, look),
             original: store.original(app, look)?,
-            history: store.history(app, look)?,
             live,
             ..AppState::default()
         })

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     backend::{AppState, AtPath, Backend, Install, Live, Patience, Rendered, ScopeState, State, Wanted},
     exit::Failure,
-    history,
+    history::{self, Version},
     plan::{Condition, Plan, Step},
     receipt::{self, Receipt, ScopeRecord},
     render,
@@ -86,20 +86,13 @@ impl Systemd {
         }
         self.start(&mut plan, &drafts, options);
         for draft in &drafts {
-            let Wanted {
-                service,
-                manifest,
-                again,
-            } = draft.wanted;
-            let version = (manifest.as_str(), *again);
-            let records = history::record(
-                &self.store(),
-                service,
-                &draft.rendered.text,
-                draft.state,
-                &draft.receipt,
-                version,
-            )?;
+            let version = Version {
+                manifest: draft.wanted.manifest.clone(),
+                service: draft.wanted.service.clone(),
+                rendered: draft.rendered.text.clone(),
+            };
+            let (receipt, again) = (draft.receipt.clone(), draft.wanted.again);
+            let records = history::record(&self.store(), &version, draft.state, receipt, again)?;
             plan.of(&draft.unit, records);
         }
         Ok(plan)
@@ -327,7 +320,7 @@ impl Systemd {
             let unit = app.live.unit.clone();
             let (condition, deadline) = match (&app.receipt, app.live.active.as_str()) {
                 (Some(receipt), "active") => (
-                    receipt.ready(app.service.as_ref(), &unit),
+                    receipt.ready(app.service(), &unit),
                     Duration::from_millis(receipt.start_timeout_ms),
                 ),
                 _ => (Condition::Running { unit: unit.clone() }, SLACK),

@@ -36,7 +36,7 @@ impl Systemd {
         }
         let mut steps = Vec::new();
         if scope.is_reachable {
-            let service = app.service.as_ref();
+            let service = app.service();
             let timeout = service.map_or(Duration::from_secs(90), |service| service.stop_timeout);
             steps.push(self.stop(vec![unit.clone()]));
             steps.push(Step::Await {
@@ -63,14 +63,10 @@ impl Systemd {
     /// Removes the records of an app, and what only the last app needed.
     fn forget(&self, receipt: &Receipt, state: &State, is_last: bool) -> Vec<Step> {
         let (store, name, scope) = (self.store(), &receipt.name, &state.scope);
-        let mut steps = history::forget(&store, name, &state.apps[0].history);
-        let records = [
-            store.original_path(name),
-            store.service_path(name),
-            store.receipt_path(name),
-        ];
-        steps.extend(records.map(|path| Step::Remove { path }));
-        steps.push(Step::Rmdir { path: store.app(name) });
+        let mut steps = vec![Step::Remove {
+            path: store.original_path(name),
+        }];
+        steps.extend(history::forget(&store, receipt));
         if is_last {
             steps.push(Step::Remove {
                 path: store.record_path(),
