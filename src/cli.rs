@@ -77,29 +77,56 @@ pub enum Verb {
     Supervisor(Supervisor),
 }
 
+impl Verb {
+    /// Whose service manager is meant.
+    pub fn scope(&self) -> &ScopeArgs {
+        match self {
+            Self::Install(args) => &args.scope,
+            Self::Status(args) => &args.scope,
+            Self::List(args) => &args.scope,
+            Self::Start(args) | Self::Restart(args) => &args.scope,
+            Self::Stop(args) => &args.scope,
+            Self::Logs(args) => &args.scope,
+            Self::History(args) => &args.scope,
+            Self::Rollback(args) => &args.scope,
+            Self::Uninstall(args) => &args.scope,
+            Self::Check(args) => &args.scope,
+            Self::Render(args) => &args.scope,
+            Self::Run(args) => &args.scope,
+            Self::Supervisor(args) => &args.scope,
+        }
+    }
+}
+
 /// The machine's service manager, or one's own.
-#[derive(Debug, Clone, Copy, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct ScopeArgs {
     /// For the whole machine (the default for root, where the manifest names no linux.scope)
     #[arg(long)]
     pub system: bool,
-    /// For this user only (the default for anybody else); under systemd also without a login
-    #[arg(long, conflicts_with = "system")]
-    pub user: bool,
+    /// For this user only (the default for anybody else); under systemd also without a login. Root may name another user
+    #[arg(long, conflicts_with = "system", value_name = "NAME")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub user: Option<String>,
 }
 
 /// The two flags to a verb that looks for an installed app.
 const OF_MACHINE: &str = "Only among the apps of the machine; without --system and --user among all";
-const OF_USER: &str = "Only among the apps of this user";
+const OF_USER: &str = "Only among the apps of this user; root may name another";
 
 impl ScopeArgs {
     /// The scope that was asked for.
-    pub fn scope(self) -> Option<Scope> {
-        match (self.system, self.user) {
+    pub fn scope(&self) -> Option<Scope> {
+        match (self.system, &self.user) {
             (true, _) => Some(Scope::System),
-            (_, true) => Some(Scope::User),
+            (_, Some(_)) => Some(Scope::User),
             _ => None,
         }
+    }
+
+    /// The user that was named.
+    pub fn named_user(&self) -> Option<&str> {
+        self.user.as_deref().filter(|name| !name.is_empty())
     }
 }
 

@@ -78,8 +78,8 @@ pub struct Original {
 pub struct ScopeRecord {
     /// Folders we created, to be removed when they are empty again.
     pub folders: Vec<PathBuf>,
-    /// Whether we enabled lingering, to be reverted after the last app.
-    pub lingering: bool,
+    /// Who enabled lingering by an install of ours, to be reverted after the last app.
+    pub lingering: Option<String>,
 }
 
 impl Receipt {

@@ -29,6 +29,9 @@ pub struct Cmd {
     /// Set in addition to our own environment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<(String, String)>,
+    /// Run as whoever called us, where we act for somebody else ([`System::act_for`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_privileged: bool,
 }
 
 impl Cmd {
@@ -39,7 +42,15 @@ impl Cmd {
             args: args.into_iter().map(Into::into).collect(),
             units: Vec::new(),
             env: Vec::new(),
+            is_privileged: false,
         }
+    }
+
+    /// The same, run as whoever called us.
+    #[must_use]
+    pub fn privileged(mut self) -> Self {
+        self.is_privileged = true;
+        self
     }
 
     /// The same for these units.
@@ -180,6 +191,8 @@ impl Lock {
 
 /// Touching the machine.
 pub trait System: Probe {
+    /// From now on looks at and does everything as this user, except commands that are privileged; only root can.
+    fn act_for(&self, user: &User) -> io::Result<()>;
     /// Puts what was written at these paths, and their names, on disk: files, links, folders, and what is no longer there.
     fn sync(&self, paths: &[&Path]) -> io::Result<()>;
     /// Creates one folder; its parent must be there.
@@ -278,7 +291,7 @@ mod tests {
             ("absolute/app/../app", "absolute/app"),
         ] {
             let path = root.join(path);
-            let plain = without_parents(&Real, &path);
+            let plain = without_parents(&Real::default(), &path);
             assert_eq!(
                 plain,
                 root.join(expected).components().collect::<PathBuf>(),
@@ -292,8 +305,14 @@ mod tests {
                 path.display()
             );
         }
-        assert_eq!(without_parents(&Real, Path::new("/../../usr")), Path::new("/usr"));
+        assert_eq!(
+            without_parents(&Real::default(), Path::new("/../../usr")),
+            Path::new("/usr")
+        );
         platform::symlink(Path::new("round"), &root.join("round")).expect("it is writable");
-        assert_eq!(without_parents(&Real, &root.join("round/../other")), root.join("other"));
+        assert_eq!(
+            without_parents(&Real::default(), &root.join("round/../other")),
+            root.join("other")
+        );
     }
 }

@@ -15,8 +15,8 @@ use crate::{
 
 /// Starts, stops or restarts an installed app.
 pub(super) fn run(context: &mut Context, verb: Control, args: &cli::Control) -> Outcome {
-    let name = meant(context, args.name.as_deref(), args.scope)?;
-    let backend = backend_of(context, &name, args.scope)?;
+    let name = meant(context, args.name.as_deref(), &args.scope)?;
+    let backend = backend_of(context, &name, &args.scope)?;
     let word = match verb {
         Control::Start => "start",
         Control::Stop => "stop",

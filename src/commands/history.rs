@@ -18,8 +18,8 @@ use crate::{
 
 /// Lists the versions that are kept, the newest first.
 pub(super) fn history(context: &mut Context, args: &cli::History) -> Outcome {
-    let name = meant(context, args.name.as_deref(), args.scope)?;
-    let backend = backend_of(context, &name, args.scope)?;
+    let name = meant(context, args.name.as_deref(), &args.scope)?;
+    let backend = backend_of(context, &name, &args.scope)?;
     let entries = receipt(context, backend.as_ref(), &name)?.history;
     let newest = entries.last().map(|entry| entry.number);
     for entry in entries.iter().rev() {
@@ -30,8 +30,8 @@ pub(super) fn history(context: &mut Context, args: &cli::History) -> Outcome {
 
 /// Installs an earlier version again: a transaction like any install, which waits until it is ready.
 pub(super) fn rollback(context: &mut Context, args: &cli::Rollback) -> Outcome {
-    let name = meant(context, args.name.as_deref(), args.scope)?;
-    let backend = backend_of(context, &name, args.scope)?;
+    let name = meant(context, args.name.as_deref(), &args.scope)?;
+    let backend = backend_of(context, &name, &args.scope)?;
     need_privilege(context, backend.scope())?;
     receipt(context, backend.as_ref(), &name)?;
     let session = Session::open(context.system, &context.host, backend.as_ref(), &mut context.report)?;

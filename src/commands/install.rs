@@ -21,7 +21,7 @@ mod refuse;
 /// Installs the apps, or shows what that would do.
 pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
     let files = manifests::files(context.system, &args.manifest)?;
-    let (checked, wrong) = manifests::checked(context, &files, args.scope, args.keep_going)?;
+    let (checked, wrong) = manifests::checked(context, &files, &args.scope, args.keep_going)?;
     let checked = manifests::in_order(checked)?;
     let scope = checked[0].service.scope;
     let is_shown = args.dry_run || args.check;
@@ -207,7 +207,7 @@ fn show_units(context: &mut Context, plan: &Plan, state: &State) {
 /// How the install of one app ended, if it did.
 struct Ended {
     name: String,
-    scope_unit: String,
+    unit: String,
     outcome: &'static str,
     waits: bool,
     starts: bool,
@@ -232,7 +232,7 @@ impl Ended {
         });
         Self {
             name: name.into(),
-            scope_unit: unit.clone(),
+            unit: unit.clone(),
             outcome: match (is_touched, &app.receipt, app.is_foreign()) {
                 (false, ..) => "unchanged",
                 (_, Some(_), _) => "updated",
@@ -250,7 +250,7 @@ impl Ended {
         let name = &self.name;
         if let Some(failure) = failure {
             context.report.error(failure);
-            return json!({ "name": name, "outcome": "failed", "unit": self.scope_unit, "error": plain(failure) });
+            return json!({ "name": name, "outcome": "failed", "unit": self.unit, "error": plain(failure) });
         }
         let text = match (self.outcome, self.waits, self.starts) {
             ("unchanged", ..) if context.report.is_brief => String::new(),
@@ -266,13 +266,13 @@ impl Ended {
         if let Some(hint) = backend.boot_hint(name) {
             context.report.note(&hint);
         }
-        json!({ "name": name, "outcome": self.outcome, "unit": self.scope_unit, "scope": backend.scope() })
+        json!({ "name": name, "outcome": self.outcome, "unit": self.unit, "scope": backend.scope() })
     }
 }
 
 /// The last line about several apps, and the answer for programs.
 fn sum_up(context: &mut Context, ended: &[Ended], answers: &[Value], dropped: &Dropped) -> (Exit, Value) {
-    let is_dropped = |ended: &&Ended| dropped.contains_key(&ended.scope_unit);
+    let is_dropped = |ended: &&Ended| dropped.contains_key(&ended.unit);
     let count = |outcome: &str| {
         let of_it = ended
             .iter()
@@ -313,10 +313,7 @@ pub(super) fn options(context: &Context, timeout: Option<std::time::Duration>, n
             None => Patience::Manifest,
         },
         now: now(),
-        by: context
-            .system
-            .env("SUDO_USER")
-            .map_or_else(|| context.host.user_name(), |user| user.to_string_lossy().into_owned()),
+        by: context.by.clone(),
         ..Install::default()
     }
 }

@@ -7,7 +7,7 @@ use crate::{cli, exit::Exit};
 
 /// Lists the installed apps, a line each.
 pub(super) fn run(context: &mut Context, args: &cli::List) -> Outcome {
-    let statuses = status::all(context, args.scope)?;
+    let statuses = status::all(context, &args.scope)?;
     for status in &statuses {
         context.report.answer(&status::headline(status));
     }

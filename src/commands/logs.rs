@@ -14,8 +14,8 @@ const LINES: u32 = 100;
 
 /// Shows the app's output: hands over to the system's own tool.
 pub(super) fn run(context: &mut Context, args: &cli::Logs) -> Outcome {
-    let name = meant(context, args.name.as_deref(), args.scope)?;
-    let backend = backend_of(context, &name, args.scope)?;
+    let name = meant(context, args.name.as_deref(), &args.scope)?;
+    let backend = backend_of(context, &name, &args.scope)?;
     if backend.store().receipt(&name, context.system)?.is_none() {
         return Err(not_installed(&name));
     }

@@ -168,7 +168,7 @@ pub(super) type Wrong = (PathBuf, Failure);
 pub(super) fn checked(
     context: &mut Context,
     files: &[PathBuf],
-    scope: crate::cli::ScopeArgs,
+    scope: &crate::cli::ScopeArgs,
     keeps_going: bool,
 ) -> Result<(Vec<Checked>, Vec<Wrong>), Failure> {
     let mut right = Vec::new();
@@ -201,7 +201,12 @@ mod tests {
             "[app]\nname = \"{name}\"\n[service]\ncommand = [\"true\"]\n[dependencies]\nrequires = {requires:?}\n"
         );
         let manifest = crate::manifest::read(Path::new("/a/app.toml"), text.as_bytes()).expect("it is right");
-        crate::check::check(&manifest, &crate::check::Wish::default(), &crate::system::Real).expect("true is there")
+        crate::check::check(
+            &manifest,
+            &crate::check::Wish::default(),
+            &crate::system::Real::default(),
+        )
+        .expect("true is there")
     }
 
     fn names(apps: Vec<Checked>) -> Vec<String> {

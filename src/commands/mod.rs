@@ -41,6 +41,8 @@ pub struct Context<'a> {
     pub host: Host,
     /// Where to tell.
     pub report: Report,
+    /// Who calls.
+    pub by: String,
     /// The command line as it was given.
     pub args: Vec<OsString>,
 }
@@ -56,26 +58,15 @@ pub fn run(cli: Cli, args: Vec<OsString>, system: &dyn System) -> Exit {
         (false, false) => Voice::Normal,
     };
     let mut context = Context {
-        system,
+        by: invoker(system),
         host: host::detect(system),
+        system,
         report: Report::new(voice),
         args,
     };
-    let outcome = match cli.verb {
-        Verb::Install(args) => install::run(&mut context, &args),
-        Verb::Status(args) => status::run(&mut context, &args),
-        Verb::List(args) => list::run(&mut context, &args),
-        Verb::Start(args) => control::run(&mut context, backend::Control::Start, &args),
-        Verb::Stop(args) => control::run(&mut context, backend::Control::Stop, &args.into()),
-        Verb::Restart(args) => control::run(&mut context, backend::Control::Restart, &args),
-        Verb::Logs(args) => logs::run(&mut context, &args),
-        Verb::History(args) => history::history(&mut context, &args),
-        Verb::Rollback(args) => history::rollback(&mut context, &args),
-        Verb::Uninstall(args) => uninstall::run(&mut context, &args),
-        Verb::Check(args) => check_manifest::run(&mut context, &args),
-        Verb::Render(args) => render::run(&mut context, &args),
-        Verb::Run(args) => run::run(&mut context, &args),
-        Verb::Supervisor(args) => run::control(&mut context, &args),
+    let outcome = match act_for(&mut context, cli.verb.scope()) {
+        Ok(()) => verb(&mut context, cli.verb),
+        Err(failure) => Err(failure),
     };
     match outcome {
         Ok((exit, answer)) => {
@@ -88,6 +79,53 @@ pub fn run(cli: Cli, args: Vec<OsString>, system: &dyn System) -> Exit {
             failure.exit
         }
     }
+}
+
+fn verb(context: &mut Context, verb: Verb) -> Outcome {
+    match verb {
+        Verb::Install(args) => install::run(context, &args),
+        Verb::Status(args) => status::run(context, &args),
+        Verb::List(args) => list::run(context, &args),
+        Verb::Start(args) => control::run(context, backend::Control::Start, &args),
+        Verb::Stop(args) => control::run(context, backend::Control::Stop, &args.into()),
+        Verb::Restart(args) => control::run(context, backend::Control::Restart, &args),
+        Verb::Logs(args) => logs::run(context, &args),
+        Verb::History(args) => history::history(context, &args),
+        Verb::Rollback(args) => history::rollback(context, &args),
+        Verb::Uninstall(args) => uninstall::run(context, &args),
+        Verb::Check(args) => check_manifest::run(context, &args),
+        Verb::Render(args) => render::run(context, &args),
+        Verb::Run(args) => run::run(context, &args),
+        Verb::Supervisor(args) => run::control(context, &args),
+    }
+}
+
+/// Who calls: as receipts have it.
+fn invoker(look: &dyn Probe) -> String {
+    let uid = look.euid().to_string();
+    let name = || look.user(&uid).and_then(|user| user.name);
+    let sudo = look.env("SUDO_USER").map(|user| user.to_string_lossy().into_owned());
+    sudo.or_else(name).unwrap_or(uid)
+}
+
+/// Where root has named another user, all that follows is done as that user: what lies in a home is its owner's to write.
+fn act_for(context: &mut Context, scope: &ScopeArgs) -> Result<(), Failure> {
+    let Some(name) = scope.named_user() else { return Ok(()) };
+    let user = context.system.user(name).ok_or_else(|| {
+        Failure::new(Exit::Usage, format!("--user={name}: there is no such user")).repair(format!("useradd -m {name}"))
+    })?;
+    if user.uid == context.system.euid() {
+        return Ok(());
+    }
+    if context.system.euid() != 0 {
+        return Err(for_root(context, "only root may act for another user."));
+    }
+    context
+        .system
+        .act_for(&user)
+        .map_err(|error| Failure::new(Exit::Failed, format!("--user={name}: cannot act as this user: {error}")))?;
+    context.host = host::detect(context.system);
+    Ok(())
 }
 
 /// A command line that is none, or that asks for help: tells what clap says of it.
@@ -144,7 +182,7 @@ fn read_manifest(look: &dyn Probe, path: &Path) -> Result<manifest::Manifest, Fa
 }
 
 /// The manifest, checked against this machine; its warnings are told.
-fn checked(context: &mut Context, path: &Path, scope: ScopeArgs) -> Result<Checked, Failure> {
+fn checked(context: &mut Context, path: &Path, scope: &ScopeArgs) -> Result<Checked, Failure> {
     let manifest = read_manifest(context.system, path)?;
     let wish = Wish { scope: scope.scope() };
     let checked = check::check(&manifest, &wish, context.system)
@@ -169,14 +207,18 @@ fn need_privilege(context: &Context, scope: Scope) -> Result<(), Failure> {
     if scope == Scope::User || context.system.euid() == 0 {
         return Ok(());
     }
+    Err(for_root(
+        context,
+        "this changes the machine's services, which only root may do.",
+    ))
+}
+
+/// The same command is for root.
+fn for_root(context: &Context, why: &str) -> Failure {
     let mut words = context.args.iter().map(|word| word.to_string_lossy());
     let program = for_sudo(context, &words.next().unwrap_or_default());
     let command = shell_words::join(std::iter::once(program.into()).chain(words));
-    Err(Failure::new(
-        Exit::Privilege,
-        "this changes the machine's services, which only root may do.\nNothing was changed.",
-    )
-    .repair(format!("sudo {command}")))
+    Failure::new(Exit::Privilege, format!("{why}\nNothing was changed.")).repair(format!("sudo {command}"))
 }
 
 /// This program as sudo(8) finds it: it searches folders of its own, not those of PATH (`secure_path`, sudoers(5)).
@@ -204,7 +246,7 @@ fn for_sudo(context: &Context, program: &str) -> String {
 }
 
 /// The scopes to look in when none was chosen: one's own first.
-fn scopes(context: &Context, wish: ScopeArgs) -> Vec<Scope> {
+fn scopes(context: &Context, wish: &ScopeArgs) -> Vec<Scope> {
     match wish.scope() {
         Some(scope) => vec![scope],
         None if context.host.default_scope() == Scope::System => vec![Scope::System, Scope::User],
@@ -213,7 +255,7 @@ fn scopes(context: &Context, wish: ScopeArgs) -> Vec<Scope> {
 }
 
 /// The target that has this app, or the one of the default scope.
-fn backend_of(context: &Context, name: &str, wish: ScopeArgs) -> Result<Box<dyn Backend>, Failure> {
+fn backend_of(context: &Context, name: &str, wish: &ScopeArgs) -> Result<Box<dyn Backend>, Failure> {
     let scopes = scopes(context, wish);
     for &scope in &scopes {
         let store = context.host.store(scope);
@@ -235,7 +277,7 @@ fn native(context: &Context, scope: Scope) -> Result<Box<dyn Backend>, Failure> 
 }
 
 /// The app that is meant where none is named: that of ./app.toml, else the only one there is.
-fn meant(context: &Context, name: Option<&str>, wish: ScopeArgs) -> Result<String, Failure> {
+fn meant(context: &Context, name: Option<&str>, wish: &ScopeArgs) -> Result<String, Failure> {
     if let Some(name) = name {
         return Ok(name.into());
     }
@@ -280,7 +322,7 @@ impl Installed {
 }
 
 /// Every installed app, and every one that an interrupted run speaks of.
-fn installed(context: &Context, wish: ScopeArgs) -> Result<Vec<Installed>, Failure> {
+fn installed(context: &Context, wish: &ScopeArgs) -> Result<Vec<Installed>, Failure> {
     let mut apps = Vec::new();
     for scope in scopes(context, wish) {
         let store = context.host.store(scope);

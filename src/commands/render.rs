@@ -11,7 +11,7 @@ use crate::{
 
 /// Prints the native artefact, or writes it into a folder.
 pub(super) fn run(context: &mut Context, args: &cli::Render) -> Outcome {
-    let service = checked(context, &args.manifest, args.scope)?.service;
+    let service = checked(context, &args.manifest, &args.scope)?.service;
     let rendered = Systemd::new(&context.host, service.scope).render(&service)?;
     for loss in &rendered.losses {
         context.report.warn(&format!("not expressed as written: {loss}"));

@@ -20,11 +20,11 @@ const SLACK: Duration = Duration::from_secs(5);
 /// Keeps an app in the foreground.
 pub(super) fn run(context: &mut Context, args: &cli::Run) -> Outcome {
     let (backend, service) = if let Some(manifest) = &args.manifest {
-        let service = checked(context, manifest, args.scope)?.service;
+        let service = checked(context, manifest, &args.scope)?.service;
         (Embedded::new(&context.host, service.scope), service)
     } else {
-        let name = meant(context, args.name.as_deref(), args.scope)?;
-        installed(context, &name, args.scope)?
+        let name = meant(context, args.name.as_deref(), &args.scope)?;
+        installed(context, &name, &args.scope)?
     };
     for loss in backend.render(&service)?.losses {
         context.report.warn(&format!("not expressed as written: {loss}"));
@@ -44,7 +44,11 @@ pub(super) fn control(context: &mut Context, args: &cli::Supervisor) -> Outcome 
         .map_or(Duration::from_secs(90), |service| service.stop_timeout)
         + SLACK;
     let start = |context: &Context| {
-        let scope = if args.scope.user { "--user" } else { "--system" };
+        let scope = if args.scope.scope() == Some(Scope::User) {
+            "--user"
+        } else {
+            "--system"
+        };
         let program = context.host.program.to_string_lossy();
         let serve = Cmd::new(&program, ["supervisor", "serve", scope, name]);
         client::start(context.system, &serve, &rooms)
@@ -74,7 +78,7 @@ fn serve(context: &Context, service: &Service, rooms: &Rooms, stage: Stage) -> O
     Ok((exit, json!({})))
 }
 
-fn installed(context: &Context, name: &str, wish: cli::ScopeArgs) -> Result<(Embedded, Service), Failure> {
+fn installed(context: &Context, name: &str, wish: &cli::ScopeArgs) -> Result<(Embedded, Service), Failure> {
     for scope in super::scopes(context, wish) {
         let backend = Embedded::new(&context.host, scope);
         if let Some(service) = backend.store().service(name, context.system) {

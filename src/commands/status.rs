@@ -38,16 +38,16 @@ pub(super) fn run(context: &mut Context, args: &cli::Status) -> Outcome {
 fn look(context: &Context, args: &cli::Status) -> Result<Vec<Status>, Failure> {
     let here = Path::new("app.toml");
     let names = if args.names.is_empty() && matches!(context.system.target(here), Ok(Some(_))) {
-        vec![meant(context, None, args.scope)?]
+        vec![meant(context, None, &args.scope)?]
     } else {
         args.names.clone()
     };
     if names.is_empty() {
-        return all(context, args.scope);
+        return all(context, &args.scope);
     }
     let mut statuses = Vec::new();
     for name in names {
-        let backend = backend_of(context, &name, args.scope)?;
+        let backend = backend_of(context, &name, &args.scope)?;
         let receipt = backend.store().receipt(&name, context.system)?;
         let app = Installed {
             scope: backend.scope(),
@@ -60,7 +60,7 @@ fn look(context: &Context, args: &cli::Status) -> Result<Vec<Status>, Failure> {
 }
 
 /// Every installed app.
-pub(super) fn all(context: &Context, wish: cli::ScopeArgs) -> Result<Vec<Status>, Failure> {
+pub(super) fn all(context: &Context, wish: &cli::ScopeArgs) -> Result<Vec<Status>, Failure> {
     let apps = installed(context, wish)?;
     let mut statuses = Vec::new();
     // Of one scope they are together; mostly one target has them all.

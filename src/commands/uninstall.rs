@@ -16,9 +16,9 @@ use crate::{
 pub(super) fn run(context: &mut Context, args: &cli::Uninstall) -> Outcome {
     let name = match &args.manifest {
         Some(path) => read_manifest(context.system, path)?.name().to_owned(),
-        None => meant(context, args.name.as_deref(), args.scope)?,
+        None => meant(context, args.name.as_deref(), &args.scope)?,
     };
-    let backend = backend_of(context, &name, args.scope)?;
+    let backend = backend_of(context, &name, &args.scope)?;
     let store = backend.store();
     if args.dry_run {
         let receipt = store

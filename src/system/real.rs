@@ -6,6 +6,7 @@ use std::{
     fs, io,
     io::Write as _,
     path::{Path, PathBuf},
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -18,13 +19,16 @@ use crate::{
 
 /// The machine itself.
 #[derive(Debug, Default)]
-pub struct Real;
+pub struct Real {
+    /// Whom we act for.
+    user: OnceLock<User>,
+}
 
 impl Real {
     /// The machine, with SIGINT, SIGTERM and SIGHUP noted rather than deadly from now on.
     pub fn with_signals() -> io::Result<Self> {
         platform::note_signals()?;
-        Ok(Self)
+        Ok(Self::default())
     }
 }
 
@@ -75,8 +79,10 @@ impl Probe for Real {
         platform::group(name_or_number)
     }
 
+    /// Whoever we act for has folders of its own.
     fn env(&self, name: &str) -> Option<OsString> {
-        std::env::var_os(name)
+        let is_ours = self.user.get().is_none() || !name.starts_with("XDG_");
+        std::env::var_os(name).filter(|_| is_ours)
     }
 
     fn euid(&self) -> u32 {
@@ -88,7 +94,7 @@ impl Probe for Real {
     }
 
     fn home(&self) -> Option<PathBuf> {
-        dirs::home_dir()
+        self.user.get().map(|user| user.home.clone()).or_else(dirs::home_dir)
     }
 
     fn ask(&self, probe: &service::Probe, timeout: Duration, pid: Option<u32>) -> Result<(), String> {
@@ -105,6 +111,12 @@ impl Probe for Real {
 }
 
 impl System for Real {
+    fn act_for(&self, user: &User) -> io::Result<()> {
+        platform::act_for(user)?;
+        let _ = self.user.set(user.clone()); // once: there is no way back
+        Ok(())
+    }
+
     fn sync(&self, paths: &[&Path]) -> io::Result<()> {
         /// One by one, more files than this cost more than the whole file system.
         const MANY: usize = 100;

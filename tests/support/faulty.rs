@@ -174,6 +174,9 @@ impl Probe for Faulty {
 }
 
 impl System for Faulty {
+    fn act_for(&self, user: &User) -> io::Result<()> {
+        self.inner.act_for(user)
+    }
     fn sync(&self, paths: &[&Path]) -> io::Result<()> {
         self.file(|| self.inner.sync(paths))
     }

@@ -122,9 +122,9 @@ impl Systemd {
         let mut steps = Vec::new();
         if !scope.is_lingering {
             let user = self.host.user_name();
-            let disable = Cmd::new("loginctl", ["disable-linger", &user]);
+            let disable = Cmd::new("loginctl", ["disable-linger", &user]).privileged();
             steps.push(Step::run_if(disable, Condition::Lingering { user: user.clone() }).on_undo());
-            steps.push(Step::run(Cmd::new("loginctl", ["enable-linger", &user])));
+            steps.push(Step::run(Cmd::new("loginctl", ["enable-linger", &user]).privileged()));
         }
         if !scope.is_reachable {
             steps.push(Step::Await {
@@ -371,7 +371,9 @@ impl Systemd {
     fn record(scope: &ScopeState, options: &Install) -> ScopeRecord {
         let mut record = scope.record.clone();
         record.add(options.created.iter().chain(&scope.missing));
-        record.lingering |= !scope.is_lingering;
+        if !scope.is_lingering {
+            record.lingering = Some(options.by.clone());
+        }
         record
     }
 }

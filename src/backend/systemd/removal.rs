@@ -74,10 +74,10 @@ impl Systemd {
             steps.push(Step::Remove {
                 path: self.units().join(render::RESET_UNIT),
             });
-            if scope.record.lingering {
+            if scope.record.lingering.is_some() {
                 let user = self.host.user_name();
-                steps.push(Step::run(Cmd::new("loginctl", ["enable-linger", &user])).on_undo());
-                steps.push(Step::run(Cmd::new("loginctl", ["disable-linger", &user])));
+                steps.push(Step::run(Cmd::new("loginctl", ["enable-linger", &user]).privileged()).on_undo());
+                steps.push(Step::run(Cmd::new("loginctl", ["disable-linger", &user]).privileged()));
             }
         }
         // Ours is removed when it is empty; where something else moved in, or another app lives, it stays.

@@ -59,7 +59,26 @@ pub fn run(cmd: &Cmd, give_up: &dyn Fn() -> bool) -> io::Result<Output> {
     command
         .args(cmd.words())
         .envs(cmd.env.iter().map(|(key, value)| (key, value)));
+    if cmd.is_privileged && is_acting() {
+        as_identity(&mut command, 0, 0, vec![unistd::Gid::from_raw(0)]);
+    }
     wait(&mut command, give_up)
+}
+
+/// From now on we are this user, and so is whatever we start; only our saved ids are still root's (setresuid(2)), and an exec
+/// loses them.
+pub fn act_for(user: &User) -> io::Result<()> {
+    let (uid, gid) = (unistd::Uid::from_raw(user.uid), unistd::Gid::from_raw(user.gid));
+    let name = std::ffi::CString::new(user.name.clone().unwrap_or_default())?;
+    unistd::initgroups(&name, gid)?;
+    unistd::setresgid(gid, gid, unistd::Gid::from_raw(0))?;
+    unistd::setresuid(uid, uid, unistd::Uid::from_raw(0))?;
+    Ok(())
+}
+
+/// Whether root acts for somebody else.
+fn is_acting() -> bool {
+    unistd::getresuid().is_ok_and(|ids| ids.saved.is_root() && !ids.effective.is_root())
 }
 
 /// A program, prepared to be run.
@@ -163,16 +182,20 @@ pub fn like_process(command: &mut Command, pid: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Drops root for another identity between fork and exec.
+/// Takes on another identity between fork and exec, from root.
 #[allow(unsafe_code)]
 fn as_identity(command: &mut Command, uid: u32, gid: u32, groups: Vec<unistd::Gid>) {
+    let is_acting = is_acting();
     let drop_root = move || {
+        if is_acting {
+            unistd::seteuid(unistd::Uid::from_raw(0))?;
+        }
         unistd::setgroups(&groups)?;
         unistd::setgid(unistd::Gid::from_raw(gid))?;
         unistd::setuid(unistd::Uid::from_raw(uid))?;
         Ok(())
     };
-    // SAFETY: the closure makes three system calls on data prepared before the fork; it allocates nothing.
+    // SAFETY: the closure makes four system calls on data prepared before the fork; it allocates nothing.
     unsafe { command.pre_exec(drop_root) };
 }
 
