@@ -51,7 +51,7 @@ fn every_fault(name: &str, args: &str, prepare: impl Fn(&Lab)) {
     for kind in ["fail", "kill-before", "kill-after"] {
         for at in 0.. {
             let fault = format!("{kind} {at}");
-            lab.run("autoglm-boot uninstall app -q --force");
+            lab.run("autoglm-boot uninstall app -q --force; autoglm-boot uninstall new -q");
             prepare(&lab);
             assert_eq!(snapshot(&lab).1, old.1, "{fault}: the old state again");
             let (exit, was_reached) = faulty::run(&lab, &fault, args);
@@ -63,7 +63,7 @@ fn every_fault(name: &str, args: &str, prepare: impl Fn(&Lab)) {
             check_after(&lab, &fault, exit, &old, &new);
         }
     }
-    lab.run("autoglm-boot uninstall app -q");
+    lab.run("autoglm-boot uninstall app -q; autoglm-boot uninstall new -q");
     assert_eq!(lab.listing(&FOLDERS), clean, "nothing is left in the end");
 }
 
@@ -109,7 +109,7 @@ fn check_after(lab: &Lab, fault: &str, exit: Option<u8>, old: &Snapshot, new: &S
         }
     }
     // It was killed, or its undo was: what is pending is told, and a status changes nothing.
-    let is_pending = lab.run("ls /var/lib/autoglm-boot/intent.* 2>/dev/null").code == 0;
+    let is_pending = lab.run("ls /var/lib/autoglm-boot/intent.*.jsonl 2>/dev/null").code == 0;
     assert_eq!(
         status.stdout.contains("interrupted install"),
         is_pending,
@@ -153,6 +153,17 @@ fn an_update_is_whole_or_nothing() {
         );
         lab.run("autoglm-boot install -q -m /srv/app.toml").expect(0);
         lab.write("/srv/app.toml", APP, 0o644);
+    });
+}
+
+/// One that is updated and one that is new.
+#[test]
+fn several_apps_are_whole_or_nothing() {
+    every_fault("several", "install -m /srv/app.toml -m /srv/new.toml", |lab| {
+        lab.write("/srv/app.toml", &APP.replace("1000", "999"), 0o644);
+        lab.run("autoglm-boot install -q -m /srv/app.toml").expect(0);
+        lab.write("/srv/app.toml", APP, 0o644);
+        lab.write("/srv/new.toml", &APP.replace("\"app\"", "\"new\""), 0o644);
     });
 }
 
