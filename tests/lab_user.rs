@@ -100,3 +100,37 @@ fn only_root_may_and_only_for_a_user_that_is_there() {
     assert!(out.stderr.contains("there is no such user"), "{}", out.stderr);
     lab.run("autoglm-boot install --user anna -m /srv/app.toml").expect(2);
 }
+
+#[test]
+fn what_user_scope_cannot_do_is_told() {
+    let lab = lab("user-losses");
+    let more = "[dependencies]\nafter = [\"network-online.target\", \"basic.target\", \"other\"]\nwants = [\"cron.service\"]\n[resources]\ncpu = \"1\"\nmemory = \"64Mi\"\n";
+    lab.write("/srv/all/app.toml", &format!("{APP}{more}"), 0o644);
+    lab.write("/srv/all/other.toml", &APP.replace("\"app\"", "\"other\""), 0o644);
+    let out = lab.run("autoglm-boot install --user=anna -m /srv/all").expect(0);
+    for told in [
+        "app: not expressed as written: dependencies.after: a user's service manager has no network-online.target here",
+        "dependencies.wants: a user's service manager has no cron.service here",
+        "resources.cpu: this user was not given the cpu controller",
+    ] {
+        assert!(out.stderr.contains(told), "{told}: {}", out.stderr);
+    }
+    for known in ["basic.target", "other.service"] {
+        assert!(!out.stderr.contains(known), "{known}: {}", out.stderr);
+    }
+    let out = lab.run("autoglm-boot install --system --dry-run -m /srv/all").expect(0);
+    assert!(!out.stderr.contains("without effect"), "{}", out.stderr);
+
+    let raw = "[raw.systemd.Service]\nCapabilityBoundingSet = \"CAP_CHOWN\"\n";
+    lab.write(
+        "/srv/raw.toml",
+        &format!("{}{raw}", APP.replace("\"app\"", "\"raw\"")),
+        0o644,
+    );
+    let out = lab.run("autoglm-boot install --user=anna -m /srv/raw.toml").expect(1);
+    assert!(
+        out.stderr.contains("CAPABILITIES") && out.stderr.contains("--system"),
+        "{}",
+        out.stderr
+    );
+}

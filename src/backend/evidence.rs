@@ -200,6 +200,9 @@ fn repair(live: &Live) -> String {
             "check that the program is executable by the service's user, and that the interpreter of its #! line exists"
         }
         (1, 216 | 217) => "check service.user and service.group",
+        (1, 218) => {
+            "in user scope nothing can be dropped or hidden: take it out of [raw.systemd], or install with --system"
+        }
         (1, 226) => "check the paths of [raw.systemd] and service.working_directory",
         _ if live.load == "bad-setting" => {
             "check [raw.systemd] and the drop-ins: the lines above say what systemd refuses"

@@ -36,6 +36,11 @@ pub trait Backend {
     fn unit(&self, app: &str) -> String;
     /// The native artefact.
     fn render(&self, service: &Service) -> Result<Rendered, Failure>;
+    /// What this machine cannot give to the app, beyond what is lost in the rendering; `others` are native names of apps that
+    /// come with it.
+    fn losses(&self, _look: &dyn Probe, _service: &Service, _others: &[&str]) -> Vec<String> {
+        Vec::new()
+    }
     /// What the service manager says of these units, in their order.
     fn observe(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<Live>, Failure>;
     /// Those of these units that are neither up nor have done their work.

@@ -20,6 +20,7 @@ use crate::{
 mod change;
 mod journal;
 mod live;
+mod losses;
 mod ownership;
 mod plans;
 mod removal;
@@ -164,6 +165,10 @@ impl Backend for Systemd {
 
     fn render(&self, service: &Service) -> Result<Rendered, Failure> {
         render::systemd(service)
+    }
+
+    fn losses(&self, look: &dyn Probe, service: &Service, others: &[&str]) -> Vec<String> {
+        self.lost_here(look, service, others)
     }
 
     fn observe(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<Live>, Failure> {

@@ -17,6 +17,7 @@ pub(super) fn tell(
     state: &State,
     options: &Install,
 ) -> Result<(), Failure> {
+    let units: Vec<_> = state.apps.iter().map(|app| app.live.unit.as_str()).collect();
     for (wanted, app) in wanted.iter().zip(&state.apps) {
         let name = &wanted.service.name;
         let of = if context.report.is_brief {
@@ -24,7 +25,9 @@ pub(super) fn tell(
         } else {
             String::new()
         };
-        for loss in backend.render(&wanted.service)?.losses {
+        let mut losses = backend.render(&wanted.service)?.losses;
+        losses.extend(backend.losses(context.system, &wanted.service, &units));
+        for loss in losses {
             context.report.warn(&format!("{of}not expressed as written: {loss}"));
         }
         let was_linked = app.receipt.as_ref().is_some_and(|receipt| !receipt.links.is_empty());
