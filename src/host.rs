@@ -23,6 +23,8 @@ pub struct Host {
     pub state: PathBuf,
     /// This program.
     pub program: PathBuf,
+    /// Whether it is the image of a machine, where nothing runs.
+    pub is_image: bool,
 }
 
 /// The init system that runs.
@@ -69,6 +71,7 @@ pub fn detect(look: &dyn Probe) -> Host {
         config: folder("XDG_CONFIG_HOME", home.join(".config")),
         state: folder("XDG_STATE_HOME", home.join(".local/state")),
         program: look.program(),
+        is_image: false,
     }
 }
 

@@ -103,6 +103,17 @@ impl Systemd {
         Ok(links)
     }
 
+    /// Folders that are needed and not there, outermost first.
+    fn missing(&self, look: &dyn Probe) -> Vec<PathBuf> {
+        let (link, linger) = (self.link("any"), linger_file("any"));
+        let linger = Some(linger).filter(|_| self.host.is_image && self.is_user());
+        let folders = [Some(link), linger];
+        let folders = folders.iter().flatten().filter_map(|file| file.parent());
+        folders
+            .flat_map(|folder| session::missing_folders(look, folder))
+            .collect()
+    }
+
     /// What the service manager says of apps; what it cannot know, it is not asked.
     fn lives(&self, look: &dyn Probe, apps: &[String], is_reachable: bool) -> Result<Vec<Live>, Failure> {
         let mut lives: Vec<_> = apps.iter().map(|app| Live::unknown(&self.unit(app))).collect();
@@ -210,7 +221,6 @@ impl Backend for Systemd {
                 ..self.app_state(look, app, live)?
             });
         }
-        let wants = self.link("any");
         Ok(State {
             scope: ScopeState {
                 record: self.store().record(look)?,
@@ -219,10 +229,7 @@ impl Backend for Systemd {
                 has_reset_unit: look
                     .read(&self.units().join(render::RESET_UNIT))
                     .is_ok_and(|text| text == render::systemd_reset(self.scope).as_bytes()),
-                missing: wants
-                    .parent()
-                    .map(|folder| session::missing_folders(look, folder))
-                    .unwrap_or_default(),
+                missing: self.missing(look),
             },
             apps: states,
         })
@@ -242,13 +249,11 @@ impl Backend for Systemd {
 
     fn is_reachable(&self, look: &dyn Probe) -> bool {
         let socket = self.host.runtime.join("systemd/private");
-        !self.is_user() || matches!(look.entry(&socket), Ok(Some(_)))
+        !self.host.is_image && (!self.is_user() || matches!(look.entry(&socket), Ok(Some(_))))
     }
 
-    /// loginctl(1), `enable-linger`: a file of the user's name.
     fn is_lingering(&self, look: &dyn Probe, user: &str) -> bool {
-        let file = PathBuf::from("/var/lib/systemd/linger").join(user);
-        matches!(look.entry(&file), Ok(Some(_)))
+        matches!(look.entry(&linger_file(user)), Ok(Some(_)))
     }
 
     fn explain(&self, look: &dyn Probe, cmd: &Cmd, output: &Output) -> Failure {
@@ -296,4 +301,9 @@ fn answer(look: &dyn Probe, cmd: &Cmd) -> Result<String, Failure> {
         return Err(failed(output.stderr.trim()));
     }
     Ok(output.stdout)
+}
+
+/// loginctl(1), `enable-linger`: a file of the user's name.
+fn linger_file(user: &str) -> PathBuf {
+    PathBuf::from("/var/lib/systemd/linger").join(user)
 }

@@ -5,6 +5,7 @@ use std::{collections::HashSet, path::PathBuf, time::Duration};
 use super::{
     Systemd,
     change::{self, Change},
+    linger_file,
 };
 use crate::{
     backend::{AppState, AtPath, Backend, Install, Live, Patience, Rendered, ScopeState, State, Wanted},
@@ -73,7 +74,8 @@ impl Systemd {
         for draft in &drafts {
             plan.of(&draft.unit, self.folder_steps(draft, options)?);
         }
-        let reloads: Vec<_> = drafts.iter().filter(|draft| draft.needs_reload()).collect();
+        let needs_reload = |draft: &&Draft| draft.needs_reload() && !self.host.is_image;
+        let reloads: Vec<_> = drafts.iter().filter(needs_reload).collect();
         if !reloads.is_empty() {
             plan.shared([Step::run(self.systemctl(["daemon-reload"])).on_rollback()]);
             plan.shared(self.forgiveness(&drafts));
@@ -119,20 +121,34 @@ impl Systemd {
 
     /// What makes the user's service manager outlive a logout.
     fn manager_steps(&self, scope: &ScopeState) -> Vec<Step> {
-        let mut steps = Vec::new();
-        if !scope.is_lingering {
-            let user = self.host.user_name();
-            let disable = Cmd::new("loginctl", ["disable-linger", &user]).privileged();
-            steps.push(Step::run_if(disable, Condition::Lingering { user: user.clone() }).on_undo());
-            steps.push(Step::run(Cmd::new("loginctl", ["enable-linger", &user]).privileged()));
-        }
-        if !scope.is_reachable {
+        let mut steps = if scope.is_lingering { Vec::new() } else { self.linger() };
+        if !scope.is_reachable && !self.host.is_image {
             steps.push(Step::Await {
                 condition: Condition::Manager,
                 deadline: SLACK,
             });
         }
         steps
+    }
+
+    fn linger(&self) -> Vec<Step> {
+        let user = self.host.user_name();
+        if self.host.is_image {
+            // What enable-linger leaves on disk.
+            let path = linger_file(&user);
+            let text = String::new();
+            return vec![Step::WriteFile {
+                path,
+                text,
+                mode: 0o644,
+            }];
+        }
+        let disable = Cmd::new("loginctl", ["disable-linger", &user]).privileged();
+        let enable = Cmd::new("loginctl", ["enable-linger", &user]).privileged();
+        vec![
+            Step::run_if(disable, Condition::Lingering { user }).on_undo(),
+            Step::run(enable),
+        ]
     }
 
     /// What all apps of the scope need.

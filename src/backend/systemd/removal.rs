@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Systemd, plans::SLACK};
+use super::{Systemd, linger_file, plans::SLACK};
 use crate::{
     backend::{Backend, Control, Live, State},
     history,
@@ -23,14 +23,14 @@ impl Systemd {
             replaces: true,
             ..Plan::default()
         };
-        plan.shared([
-            Step::Await {
+        if !self.host.is_image {
+            let answers = Step::Await {
                 condition: Condition::Manager,
                 deadline: SLACK,
-            }
-            .on_rollback(),
-            Step::run(self.systemctl(["daemon-reload"])).on_rollback(),
-        ]);
+            };
+            let reload = Step::run(self.systemctl(["daemon-reload"]));
+            plan.shared([answers.on_rollback(), reload.on_rollback()]);
+        }
         if app.live.is_up() {
             self.revive(&mut plan, std::iter::once(app));
         }
@@ -75,9 +75,7 @@ impl Systemd {
                 path: self.units().join(render::RESET_UNIT),
             });
             if scope.record.lingering.is_some() {
-                let user = self.host.user_name();
-                steps.push(Step::run(Cmd::new("loginctl", ["enable-linger", &user]).privileged()).on_undo());
-                steps.push(Step::run(Cmd::new("loginctl", ["disable-linger", &user]).privileged()));
+                steps.extend(self.linger_no_more());
             }
         }
         // Ours is removed when it is empty; where something else moved in, or another app lives, it stays.
@@ -89,6 +87,18 @@ impl Systemd {
             .filter(|folder| !store.root().starts_with(folder));
         steps.extend(folders.map(|path| Step::Rmdir { path: path.clone() }));
         steps
+    }
+
+    fn linger_no_more(&self) -> Vec<Step> {
+        let user = self.host.user_name();
+        if self.host.is_image {
+            return vec![Step::Remove {
+                path: linger_file(&user),
+            }];
+        }
+        let enable = Cmd::new("loginctl", ["enable-linger", &user]).privileged();
+        let disable = Cmd::new("loginctl", ["disable-linger", &user]).privileged();
+        vec![Step::run(enable).on_undo(), Step::run(disable)]
     }
 
     /// Start, stop or restart of what is installed.
