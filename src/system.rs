@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::{platform::Signal, service};
 
 mod real;
+mod rooted;
 
 pub use real::Real;
+pub use rooted::Rooted;
 
 /// A program and its arguments: never a joined string, never a shell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,7 +201,7 @@ pub trait System: Probe {
     fn make_folder(&self, path: &Path, mode: u32) -> io::Result<()>;
     /// Replaces a file at once or not at all. The owner of a file that was there is kept.
     fn write_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>;
-    /// Gives a file to its former owner; only root can, and only root has to.
+    /// Gives a file, or a link itself, to an owner; only root can, and only root has to.
     fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()>;
     /// Appends to a file that is there.
     fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
@@ -223,10 +225,12 @@ pub trait System: Probe {
     fn lock(&self, path: &Path) -> io::Result<Option<Lock>>;
 }
 
+/// As many links are followed on the way along one path (`path_resolution(7)`).
+pub(crate) const MOST_LINKS: u32 = 40;
+
 /// The same place without `..`, which systemd refuses in a path. The parent of a link is the parent of what it points to;
 /// every other link stays.
 pub fn without_parents(look: &dyn Probe, path: &Path) -> PathBuf {
-    const MOST_LINKS: u32 = 40; // as in path_resolution(7)
     let mut links = MOST_LINKS;
     follow(look, path, &mut links)
 }

@@ -21,9 +21,11 @@ use nix::unistd;
 
 mod child;
 mod control;
+mod links;
 
 pub use child::*;
 pub use control::*;
+pub use links::*;
 
 use super::Signal;
 use crate::system::{Cmd, Entry, EntryKind, Output, User};
@@ -297,19 +299,6 @@ pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
 /// The same for a file that is open.
 pub fn set_open_mode(file: &fs::File, mode: u32) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(mode))
-}
-
-/// Gives a file to its former owner. Only root can, and only root has to.
-pub fn set_owner(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
-    if euid() != 0 {
-        return Ok(());
-    }
-    std::os::unix::fs::chown(path, Some(uid), Some(gid))
-}
-
-/// Creates a symbolic link.
-pub fn symlink(target: &Path, path: &Path) -> io::Result<()> {
-    std::os::unix::fs::symlink(target, path)
 }
 
 /// Puts a file's bytes or a folder's names on disk.
