@@ -1,6 +1,7 @@
 //! One mutating run in one scope: the state folder, the lock, and the recovery of what an earlier run left.
 
 use std::{
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -11,15 +12,18 @@ use crate::{
     exit::{Exit, Failure},
     host::Host,
     journal,
+    platform::Signal,
     receipt::Store,
     report::Report,
-    system::{Lock, System},
+    system::{EntryKind, Lock, System},
 };
 
-/// How long a second run waits for the first.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a run waits for those before it: many at once, as a script starts them, all get their turn.
+const PATIENCE: Duration = Duration::from_mins(5);
 
-/// The lock is held while this lives.
+const IN_VAIN: &str = "interrupted while another autoglm-boot is at work here.\nNothing was changed.";
+
+/// The lock is held while this lives. Where no app is left in the end, neither is the state folder.
 pub struct Session<'a> {
     system: &'a dyn System,
     backend: &'a dyn Backend,
@@ -40,7 +44,7 @@ impl<'a> Session<'a> {
         let mut session = Self {
             system,
             backend,
-            created: make_folders(system, store.root())?,
+            created: Vec::new(),
             store,
             lock: None,
         };
@@ -88,54 +92,79 @@ impl<'a> Session<'a> {
         &self.created
     }
 
-    /// Ends the run. Where no app is left, neither is the state folder, nor `folders` as far as they are empty.
+    /// Ends the run. With the state folder go those of its parents that are ours (`folders` of the scope's record), as far
+    /// as they are empty.
     pub fn close(mut self, folders: &[PathBuf]) {
+        let parents = folders.iter().filter(|folder| self.store.root().starts_with(folder));
+        self.created.extend(parents.cloned());
+    }
+
+    /// What stays behind here is empty and harmless; the run itself has ended well or said why not.
+    fn tidy(&self) {
         let lock_path = self.lock_path();
         let is_bare = self.system.list(self.state()).is_ok_and(|entries| {
             entries
                 .iter()
                 .all(|entry| *entry == lock_path || is_empty_apps(self.system, entry))
         });
-        if is_bare {
-            // What stays behind here is empty and harmless; the run itself has ended well or said why not.
-            let _ = self.system.remove_folder(&self.store.apps());
-            let _ = self.system.remove(&lock_path);
-            let _ = self.system.remove_folder(self.state());
-            for folder in self.created.iter().chain(folders).rev() {
-                let _ = self.system.remove_folder(folder);
-            }
+        if !is_bare {
+            return;
         }
-        self.lock = None;
+        let _ = self.system.remove_folder(&self.store.apps());
+        let _ = self.system.remove(&lock_path);
+        let _ = self.system.remove_folder(self.state());
+        for folder in self.created.iter().rev() {
+            let _ = self.system.remove_folder(folder);
+        }
     }
 
     fn lock_path(&self) -> PathBuf {
         lock_path(self.state())
     }
 
-    fn take_lock(&self, report: &mut Report) -> Result<Lock, Failure> {
+    fn take_lock(&mut self, report: &mut Report) -> Result<Lock, Failure> {
         let path = self.lock_path();
         let start = self.system.monotonic();
         loop {
-            match self.system.lock(&path) {
+            match self.try_lock(&path) {
                 Ok(Some(lock)) => return Ok(lock),
                 Ok(None) => {}
-                // The run before us removed the folder with its last app.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    make_folders(self.system, self.state())?;
-                    continue;
-                }
+                // The run before us removes the folder with its last app, at this moment.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(denied(self.state(), &error)),
             }
+            match self.system.interrupted() {
+                None => {}
+                Some(Signal::Interrupt) => return Err(Failure::new(Exit::Interrupted, IN_VAIN)),
+                Some(Signal::Terminate) => return Err(Failure::new(Exit::Terminated, IN_VAIN)),
+            }
             let waited = self.system.monotonic().saturating_sub(start);
-            if waited >= PATIENCE || self.system.interrupted().is_some() {
+            if waited >= PATIENCE {
                 return Err(Failure::new(
                     Exit::Locked,
-                    format!("another autoglm-boot is at work here: it holds {}", path.display()),
+                    format!(
+                        "another autoglm-boot is at work here: it holds {}\nNothing was changed.",
+                        path.display()
+                    ),
                 )
                 .repair("wait until it has ended, then run this again"));
             }
             report.waiting("another autoglm-boot is at work", waited, PATIENCE);
             self.system.sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn try_lock(&mut self, path: &Path) -> io::Result<Option<Lock>> {
+        let made = make_folders(self.system, self.store.root())?;
+        self.created.extend(made);
+        self.system.lock(path)
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        if self.lock.is_some() {
+            self.tidy();
         }
     }
 }
@@ -150,16 +179,21 @@ fn is_empty_apps(system: &dyn System, entry: &Path) -> bool {
 }
 
 /// Creates a folder and its missing parents; says which.
-fn make_folders(system: &dyn System, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+fn make_folders(system: &dyn System, folder: &Path) -> io::Result<Vec<PathBuf>> {
     let missing = missing_folders(system, folder);
     for folder in &missing {
-        if let Err(error) = system.make_folder(folder, 0o755)
-            && error.kind() != std::io::ErrorKind::AlreadyExists
-        {
-            return Err(denied(folder, &error));
+        match system.make_folder(folder, 0o755) {
+            // Another run was faster. A link to nowhere is in the way of all of them.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && !is_link(system, folder) => {}
+            made => made?,
         }
     }
     Ok(missing)
+}
+
+fn is_link(system: &dyn System, path: &Path) -> bool {
+    let entry = system.entry(path);
+    entry.is_ok_and(|entry| entry.is_some_and(|entry| matches!(entry.kind, EntryKind::Link(_))))
 }
 
 /// The folder and its parents as far as they are not there, outermost first.

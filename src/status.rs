@@ -143,7 +143,8 @@ pub fn judge(name: &str, seen: &Seen) -> Status {
         name: name.into(),
         state,
         detail,
-        drifted: seen.is_drifted,
+        // What an unfinished run wrote, nobody changed by hand.
+        drifted: seen.is_drifted && seen.intent.is_none(),
         enabled_at_boot: live.is_enabled(),
         since_seconds: since.map(|at| seen.now.saturating_sub(at).as_secs()),
         pid: live.pid,

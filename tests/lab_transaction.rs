@@ -175,7 +175,7 @@ fn an_uninstall_is_whole_or_nothing() {
 }
 
 #[test]
-fn a_full_disk_and_a_second_run_are_told_and_change_nothing() {
+fn a_full_disk_is_told_and_changes_nothing() {
     let lab = lab("full");
     let before = lab.listing(&FOLDERS);
     lab.run("mkdir -p /var/lib/autoglm-boot && mount -t tmpfs -o size=4k tmpfs /var/lib/autoglm-boot && dd if=/dev/zero of=/var/lib/autoglm-boot/fill bs=4k count=1").expect(0);
@@ -184,13 +184,42 @@ fn a_full_disk_and_a_second_run_are_told_and_change_nothing() {
     lab.run("umount /var/lib/autoglm-boot && rmdir /var/lib/autoglm-boot")
         .expect(0);
     assert_eq!(lab.listing(&FOLDERS), before);
+    // A folder that cannot be made is not tried for ever.
+    lab.run("ln -s /nowhere /var/lib/autoglm-boot").expect(0);
+    let out = lab.run("timeout 10 autoglm-boot install -m /srv/app.toml").expect(1);
+    assert!(
+        out.stderr.contains("cannot keep records in /var/lib/autoglm-boot"),
+        "{}",
+        out.stderr
+    );
+}
 
-    lab.run(
-        "mkdir -p /var/lib/autoglm-boot && (flock /var/lib/autoglm-boot/lock sleep 20 >/dev/null 2>&1 &) && sleep 0.2",
-    )
-    .expect(0);
-    let out = lab.run("autoglm-boot install -m /srv/app.toml").expect(9);
+#[test]
+fn a_run_waits_for_the_one_before_it_until_it_is_interrupted_or_has_waited_long_enough() {
+    let lab = lab("locked");
+    let install = "autoglm-boot install -m /srv/app.toml";
+    let hold = |seconds: u32| {
+        lab.run(&format!(
+            "mkdir -p /var/lib/autoglm-boot && (flock /var/lib/autoglm-boot/lock sleep {seconds} >/dev/null 2>&1 &) && sleep 0.2"
+        ))
+        .expect(0)
+    };
+    hold(5);
+    let out = lab.run(install).expect(0);
     assert!(out.stderr.contains("another autoglm-boot is at work"), "{}", out.stderr);
+    let before = lab.listing(&FOLDERS);
+
+    lab.write("/srv/app.toml", &APP.replace("1000", "2000"), 0o644);
+    hold(60);
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let out = lab
+            .run(&format!("timeout -s {signal} --preserve-status 1 {install}"))
+            .expect(code);
+        assert!(out.stderr.contains("Nothing was changed"), "{}", out.stderr);
+    }
+    let (exit, _) = faulty::run(&lab, "hurry 0", "install -m /srv/app.toml");
+    assert_eq!(exit, Some(9));
+    assert_eq!(lab.listing(&FOLDERS), before);
 }
 
 #[test]

@@ -48,13 +48,7 @@ fn look(context: &Context, args: &cli::Status) -> Result<Vec<Status>, Failure> {
     let mut statuses = Vec::new();
     for name in names {
         let backend = backend_of(context, &name, &args.scope)?;
-        let receipt = backend.store().receipt(&name, context.system)?;
-        let app = Installed {
-            scope: backend.scope(),
-            name,
-            receipt,
-        };
-        statuses.extend(of(context.system, backend.as_ref(), &[app])?);
+        statuses.extend(of(context.system, backend.as_ref(), &[name.as_str()])?);
     }
     Ok(statuses)
 }
@@ -71,52 +65,86 @@ pub(super) fn all(context: &Context, wish: &cli::ScopeArgs) -> Result<Vec<Status
             Some(name) => backend::named(&context.host, name, some[0].scope)?,
             None => native(context, some[0].scope)?,
         };
-        statuses.extend(of(context.system, backend.as_ref(), some)?);
+        let names: Vec<_> = some.iter().map(|app| app.name.as_str()).collect();
+        statuses.extend(of(context.system, backend.as_ref(), &names)?);
     }
     Ok(statuses)
 }
 
+/// How these apps of one scope and target are, at one moment: where a run began or ended meanwhile, they are looked at again.
+fn of(look: &dyn Probe, backend: &dyn Backend, names: &[&str]) -> Result<Vec<Status>, Failure> {
+    const TRIES: usize = 5;
+    let store = backend.store();
+    let records = || -> Result<Records, Failure> {
+        let receipts = names.iter().map(|name| store.receipt(name, look));
+        Ok((
+            journal::pending(store.root(), look).unwrap_or_default(),
+            receipts.collect::<Result<_, _>>()?,
+        ))
+    };
+    let mut before = records()?;
+    for _ in 1..TRIES {
+        let statuses = at_once(look, backend, names, &before)?;
+        let after = records()?;
+        if after == before {
+            return Ok(statuses);
+        }
+        before = after;
+    }
+    at_once(look, backend, names, &before)
+}
+
+/// What the records say of some apps: the verb and the app of every run under way or cut short, and the receipts of these.
+type Records = (Vec<(String, String)>, Vec<Option<Receipt>>);
+
 /// How these apps of one scope and target are: one question to the service manager for all of them, their probes side by
 /// side.
-fn of(look: &dyn Probe, backend: &dyn Backend, apps: &[Installed]) -> Result<Vec<Status>, Failure> {
-    let units: Vec<_> = apps.iter().map(|app| backend.unit(&app.name)).collect();
+fn at_once(
+    look: &dyn Probe,
+    backend: &dyn Backend,
+    names: &[&str],
+    (pending, receipts): &Records,
+) -> Result<Vec<Status>, Failure> {
+    let units: Vec<_> = names.iter().map(|name| backend.unit(name)).collect();
     let lives = backend.observe(look, &units)?;
     let store = backend.store();
     let is_at_work = OnceCell::new();
-    let intents: BTreeMap<_, _> = journal::pending(store.root(), look)
-        .unwrap_or_default()
-        .into_iter()
+    let intents: BTreeMap<_, _> = pending
+        .iter()
         .map(|(_, app)| {
-            (
-                app,
-                *is_at_work.get_or_init(|| look.is_locked(&session::lock_path(store.root()))),
-            )
+            let is_at_work = is_at_work.get_or_init(|| look.is_locked(&session::lock_path(store.root())));
+            (app.as_str(), *is_at_work)
         })
         .collect();
-    let readiness: Vec<_> = apps.iter().map(|app| readiness(look, &store, app)).collect();
+    let apps = || names.iter().zip(receipts.iter().map(Option::as_ref));
+    let readiness: Vec<_> = apps()
+        .map(|(name, receipt)| readiness(look, &store, name, receipt))
+        .collect();
     let mut answers = answers(look, &lives, &readiness).into_iter();
-    let judged = apps.iter().zip(&lives).zip(&readiness).map(|((app, live), readiness)| {
-        let receipt = app.receipt.as_ref();
-        judge(
-            &app.name,
-            &Seen {
-                receipt,
-                live,
-                answer: probe(live, readiness.as_ref()).and_then(|_| answers.next()),
-                is_drifted: receipt.is_some_and(|receipt| is_drifted(look, receipt)),
-                intent: intents.get(&app.name).copied(),
-                now: look.monotonic(),
-            },
-        )
-    });
+    let judged = apps()
+        .zip(&lives)
+        .zip(&readiness)
+        .map(|(((name, receipt), live), readiness)| {
+            judge(
+                name,
+                &Seen {
+                    receipt,
+                    live,
+                    answer: probe(live, readiness.as_ref()).and_then(|_| answers.next()),
+                    is_drifted: receipt.is_some_and(|receipt| is_drifted(look, receipt)),
+                    intent: intents.get(name).copied(),
+                    now: look.monotonic(),
+                },
+            )
+        });
     Ok(judged.collect())
 }
 
 /// The readiness of an app: only its owner may read a probe that is a command.
-fn readiness(look: &dyn Probe, store: &Store, app: &Installed) -> Option<Readiness> {
-    match &app.receipt {
+fn readiness(look: &dyn Probe, store: &Store, name: &str, receipt: Option<&Receipt>) -> Option<Readiness> {
+    match receipt {
         Some(receipt) if !receipt.is_probe_private => Some(receipt.readiness.clone()),
-        _ => store.service(&app.name, look).map(|service| service.readiness),
+        _ => store.service(name, look).map(|service| service.readiness),
     }
 }
 

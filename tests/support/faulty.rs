@@ -1,4 +1,5 @@
-//! The real machine, except that one effect fails, or the process is killed right before or right after it.
+//! The real machine, except that one effect fails, or the process is killed right before or right after it; or that its clock
+//! hurries.
 
 use std::{
     ffi::OsString,
@@ -62,6 +63,8 @@ pub enum Fault {
     KillBefore,
     KillAfter,
     Fail,
+    /// None: the clock runs a thousand times as fast.
+    Hurry,
 }
 
 /// Counts effects, and lets the fault happen at the one of this number.
@@ -82,6 +85,7 @@ impl Faulty {
                 "kill-before" => Fault::KillBefore,
                 "kill-after" => Fault::KillAfter,
                 "fail" => Fault::Fail,
+                "hurry" => Fault::Hurry,
                 other => panic!("no such fault: {other}"),
             },
             at: at.parse().expect("a number"),
@@ -110,6 +114,7 @@ impl Faulty {
                 kill()
             }
             Fault::Fail => failed(),
+            Fault::Hurry => effect(),
         }
     }
 
@@ -166,7 +171,8 @@ impl Probe for Faulty {
         self.inner.ask(probe, timeout, pid)
     }
     fn monotonic(&self) -> Duration {
-        self.inner.monotonic()
+        let times = if self.fault == Fault::Hurry { 1000 } else { 1 };
+        self.inner.monotonic() * times
     }
     fn is_locked(&self, path: &Path) -> bool {
         self.inner.is_locked(path)
