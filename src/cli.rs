@@ -1,7 +1,10 @@
 //! The command line: types only.
 #![allow(clippy::doc_markdown)] // these comments are the help text, as it is printed
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -77,7 +80,26 @@ pub enum Verb {
     Supervisor(Supervisor),
 }
 
+/// The image of a machine, instead of the machine.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ImageArgs {
+    /// In the image of a machine that lies in this folder: files only, nothing is started; the manifest lies in it too
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+}
+
 impl Verb {
+    /// The image that is meant.
+    pub fn root(&self) -> Option<&Path> {
+        match self {
+            Self::Install(args) => args.image.root.as_deref(),
+            Self::Uninstall(args) => args.image.root.as_deref(),
+            Self::Check(args) => args.image.root.as_deref(),
+            Self::Render(args) => args.image.root.as_deref(),
+            _ => None,
+        }
+    }
+
     /// Whose service manager is meant.
     pub fn scope(&self) -> &ScopeArgs {
         match self {
@@ -136,6 +158,8 @@ impl ScopeArgs {
   autoglm-boot install --dry-run        show each step, and the unit
   sudo autoglm-boot install -m /opt/app/app.toml
   autoglm-boot install --user           for this user only, whoever it is
+  autoglm-boot install -m /srv/apps     every app of a folder, all or none
+  sudo autoglm-boot install --root /mnt/image -m /mnt/image/srv/app/app.toml
   autoglm-boot install --restart        after the app's code changed")]
 #[expect(clippy::struct_excessive_bools, reason = "they are the command line's flags")]
 pub struct Install {
@@ -152,6 +176,9 @@ pub struct Install {
     #[command(flatten)]
     /// Whose service manager
     pub scope: ScopeArgs,
+    #[command(flatten)]
+    /// An image instead of this machine
+    pub image: ImageArgs,
     /// Show what would be done; change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -347,6 +374,9 @@ pub struct Uninstall {
     #[command(flatten)]
     /// Whose service manager
     pub scope: ScopeArgs,
+    #[command(flatten)]
+    /// An image instead of this machine
+    pub image: ImageArgs,
     /// Uninstall it even if other services need it
     #[arg(long)]
     pub force: bool,
@@ -371,6 +401,9 @@ pub struct Check {
     #[command(flatten)]
     /// Whose service manager
     pub scope: ScopeArgs,
+    #[command(flatten)]
+    /// An image instead of this machine
+    pub image: ImageArgs,
     /// Answer with one JSON object
     #[arg(long)]
     pub json: bool,
@@ -391,6 +424,9 @@ pub struct Render {
     #[command(flatten)]
     /// Whose service manager
     pub scope: ScopeArgs,
+    #[command(flatten)]
+    /// An image instead of this machine
+    pub image: ImageArgs,
     /// Write it into this folder, created where missing, instead of printing it
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,

@@ -118,7 +118,7 @@ impl Sandbox {
 
     /// The binary as a user who is not root; `None`, told loudly, where root cannot become one.
     fn run_unprivileged(&self, args: &[&str]) -> Option<Out> {
-        if Real::default().euid() != 0 {
+        if Real.euid() != 0 {
             return Some(self.run(args));
         }
         // The checkout may lie where only root may look.
@@ -815,7 +815,7 @@ fn the_scope_is_the_one_that_was_asked_for() {
     };
     assert!(is_system(&unit(&["--system"])));
     assert!(!is_system(&unit(&["--user"])));
-    assert_eq!(is_system(&unit(&[])), Real::default().euid() == 0);
+    assert_eq!(is_system(&unit(&[])), Real.euid() == 0);
     for (scope, flag) in [("user", "--system"), ("system", "--user")] {
         let text = format!("{RIGHT}[linux]\nscope = {scope:?}\n");
         fs::write(sandbox.folder.join("app.toml"), text).unwrap();

@@ -1,7 +1,12 @@
-//! Root provisions another user: what is done is done as that user, in its home, and only lingering takes root.
+//! A user's own services: they outlive the session they were installed in. Root provisions another user: what is done is done as that user, in its home, and only lingering takes root.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
+
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use support::lab::Lab;
 
@@ -133,4 +138,82 @@ fn what_user_scope_cannot_do_is_told() {
         "{}",
         out.stderr
     );
+}
+
+/// Logs anna in on a terminal of her own, runs a command there, which must end well, and stays; the session's number.
+fn log_in(lab: &Lab, command: &str) -> String {
+    lab.write(
+        "/srv/session",
+        &format!("{command} >said 2>&1; echo $? >code; exec sleep 2000"),
+        0o755,
+    );
+    lab.run(
+        "rm -f /home/anna/code; setsid script -qec 'su - anna /srv/session' /dev/null </dev/null >/dev/null 2>&1 &",
+    )
+    .expect(0);
+    let out = lab.run(
+        "timeout 30 sh -c 'until [ -s /home/anna/code ]; do sleep 0.1; done'
+        loginctl list-sessions --no-legend; cat /home/anna/said >&2; exit $(cat /home/anna/code)",
+    );
+    let listed = out.expect(0).stdout;
+    let [session, _, "anna", terminal] = listed.split_whitespace().collect::<Vec<_>>()[..] else {
+        panic!("one session of anna's, and it has a terminal: {listed}");
+    };
+    assert!(terminal.starts_with("pts/"), "{listed}");
+    session.to_owned()
+}
+
+/// Ends the session, and waits until it is gone.
+fn log_out(lab: &Lab, session: &str) {
+    lab.run(&format!(
+        "loginctl terminate-session {session} && timeout 30 sh -c 'while loginctl list-sessions --no-legend | grep .; do sleep 0.1; done'"
+    ))
+    .expect(0);
+    assert_eq!(
+        lab.run("pgrep -f '[s]leep 2000'").code,
+        1,
+        "all that was in the session is gone"
+    );
+}
+
+#[test]
+fn an_app_outlives_the_session_it_was_installed_in_if_its_user_lingers_and_only_then() {
+    /// So long a user's services are kept after the last session: 10 s where nobody says otherwise (logind.conf(5)).
+    const KEPT: Duration = Duration::from_secs(1);
+    let lab = lab("user-logout");
+    lab.write(
+        "/etc/systemd/logind.conf.d/kept.conf",
+        &format!("[Login]\nUserStopDelaySec={}\n", KEPT.as_secs()),
+        0o644,
+    );
+    lab.run("systemctl restart systemd-logind && loginctl enable-linger anna")
+        .expect(0);
+    let app = || lab.run("pgrep -u anna -f hello.py").stdout;
+
+    let session = log_in(&lab, "autoglm-boot install -m /opt/examples/hello/app.toml");
+    let installed = app();
+    assert_ne!(installed, "");
+    log_out(&lab, &session);
+    sleep(3 * KEPT);
+    assert_eq!(app(), installed, "the same process");
+    lab.run("curl -fsS http://127.0.0.1:8765/").expect(0);
+    lab.as_user("anna", "autoglm-boot status hello").expect(0);
+
+    // The same app and the same end of a session, but nobody lingers: it ends, in less time than it was given above.
+    lab.run("loginctl disable-linger anna").expect(0);
+    let is_gone = || {
+        let start = Instant::now();
+        while !app().is_empty() && start.elapsed() < 3 * KEPT {
+            sleep(Duration::from_millis(100));
+        }
+        app().is_empty()
+    };
+    assert!(is_gone());
+    let session = log_in(
+        &lab,
+        "timeout 10 sh -c 'until autoglm-boot status hello; do sleep 0.1; done'",
+    );
+    assert_ne!(app(), "", "a session starts it");
+    log_out(&lab, &session);
+    assert!(is_gone());
 }

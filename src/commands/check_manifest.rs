@@ -7,7 +7,7 @@ use crate::{cli, exit::Exit};
 
 /// Shows every mistake in the manifests.
 pub(super) fn run(context: &mut Context, args: &cli::Check) -> Outcome {
-    let files = manifests::files(context.system, &args.manifest)?;
+    let files = manifests::files(context, &args.manifest)?;
     let (checked, _) = manifests::checked(context, &files, &args.scope, false)?;
     let mut names = Vec::new();
     for (file, checked) in files.iter().zip(&checked) {

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::{Context, Outcome, manifests, need_privilege};
+use super::{Context, Outcome, image, manifests, need_privilege};
 use crate::{
     apply::{self, Dropped, Others},
     backend::{self, AppState, Backend, Install, Patience, State, Wanted},
@@ -20,10 +20,11 @@ mod refuse;
 
 /// Installs the apps, or shows what that would do.
 pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
-    let files = manifests::files(context.system, &args.manifest)?;
+    let files = manifests::files(context, &args.manifest)?;
     let (checked, wrong) = manifests::checked(context, &files, &args.scope, args.keep_going)?;
     let checked = manifests::in_order(checked)?;
     let scope = checked[0].service.scope;
+    image::refuse_nobodys(context, scope)?;
     let is_shown = args.dry_run || args.check;
     if !is_shown {
         need_privilege(context, scope).map_err(|failure| {
@@ -42,22 +43,23 @@ pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
         })
         .collect();
     context.report.is_brief = wanted.len() > 1;
-    for (name, manifest) in manifests::gone(
-        context.system,
-        &args.manifest,
-        &backend.store().receipts(context.system)?,
-    ) {
+    let receipts = backend.store().receipts(context.system)?;
+    for (name, manifest) in manifests::gone(context, &args.manifest, &receipts) {
         context.report.note(&format!(
             "{name} was installed from {}, which is gone; it stays installed. To remove it: autoglm-boot uninstall {name}",
             manifest.display()
         ));
     }
     let options = Install {
-        start: !args.no_start,
+        start: !args.no_start && context.image.is_none(),
         restart: args.restart,
         force: args.force,
         adopt: args.adopt,
-        ..options(context, args.timeout, args.no_wait || args.no_start)
+        ..options(
+            context,
+            args.timeout,
+            args.no_wait || args.no_start || context.image.is_some(),
+        )
     };
     if is_shown {
         return show(context, args, backend, &wanted, &options);
@@ -258,6 +260,7 @@ impl Ended {
             (outcome, true, _) => format!("{name}: {outcome} and ready"),
             (outcome, false, true) => format!("{name}: {outcome} and started; whether it is ready was not waited for"),
             (outcome, false, false) if self.runs_on => format!("{name}: {outcome}; it runs on as it did"),
+            (outcome, false, false) if context.image.is_some() => format!("{name}: {outcome} in the image"),
             (outcome, false, false) => format!("{name}: {outcome}, not started"),
         };
         if !text.is_empty() {

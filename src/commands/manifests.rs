@@ -18,14 +18,16 @@ use crate::{
 const ALONE: &str = "app.toml";
 
 /// The files that are meant, each once: of a folder its `*.toml`, and the `app.toml` of each folder within.
-pub(super) fn files(look: &dyn Probe, named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+pub(super) fn files(context: &Context, named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let look = context.system;
     let mut files = Vec::new();
     let mut seen = BTreeSet::new();
     for path in named {
-        let found = if is_folder(look, path) {
-            of_folder(look, path)?
+        let path = context.place(path)?;
+        let found = if is_folder(look, &path) {
+            of_folder(look, &path)?
         } else {
-            vec![path.clone()]
+            vec![path]
         };
         for file in found {
             if seen.insert(without_parents(look, &absolute(&file)?)) {
@@ -64,11 +66,12 @@ fn of_folder(look: &dyn Probe, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// Apps that were installed from a folder that is named now, but whose manifest is no longer there.
-pub(super) fn gone(look: &dyn Probe, named: &[PathBuf], receipts: &[Receipt]) -> Vec<(String, PathBuf)> {
-    let folders: Vec<_> = named.iter().filter(|path| is_folder(look, path)).collect();
+pub(super) fn gone(context: &Context, named: &[PathBuf], receipts: &[Receipt]) -> Vec<(String, PathBuf)> {
+    let look = context.system;
+    let folders = named.iter().filter_map(|path| context.place(path).ok());
     let folders: Vec<_> = folders
-        .into_iter()
-        .filter_map(|folder| Some(without_parents(look, &absolute(folder).ok()?)))
+        .filter(|path| is_folder(look, path))
+        .filter_map(|folder| Some(without_parents(look, &absolute(&folder).ok()?)))
         .collect();
     let is_within = |file: &Path| {
         let parent = file.parent();
@@ -201,12 +204,7 @@ mod tests {
             "[app]\nname = \"{name}\"\n[service]\ncommand = [\"true\"]\n[dependencies]\nrequires = {requires:?}\n"
         );
         let manifest = crate::manifest::read(Path::new("/a/app.toml"), text.as_bytes()).expect("it is right");
-        crate::check::check(
-            &manifest,
-            &crate::check::Wish::default(),
-            &crate::system::Real::default(),
-        )
-        .expect("true is there")
+        crate::check::check(&manifest, &crate::check::Wish::default(), &crate::system::Real).expect("true is there")
     }
 
     fn names(apps: Vec<Checked>) -> Vec<String> {

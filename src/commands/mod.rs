@@ -18,12 +18,13 @@ use crate::{
     receipt::Receipt,
     report::{Report, Voice},
     service::Scope,
-    system::{EntryKind, Probe, System, without_parents},
+    system::{EntryKind, Probe, Rooted, System, without_parents},
 };
 
 mod check_manifest;
 mod control;
 mod history;
+mod image;
 mod install;
 mod list;
 mod logs;
@@ -35,8 +36,10 @@ mod uninstall;
 
 /// What every verb is given.
 pub struct Context<'a> {
-    /// The machine.
+    /// The machine, or the image of one.
     pub system: &'a dyn System,
+    /// The image, if it is one.
+    pub image: Option<&'a Rooted<'a>>,
     /// Its facts.
     pub host: Host,
     /// Where to tell.
@@ -57,25 +60,34 @@ pub fn run(cli: Cli, args: Vec<OsString>, system: &dyn System) -> Exit {
         (false, true) => Voice::Quiet,
         (false, false) => Voice::Normal,
     };
-    let mut context = Context {
-        by: invoker(system),
-        host: host::detect(system),
-        system,
-        report: Report::new(voice),
-        args,
-    };
-    let outcome = match act_for(&mut context, cli.verb.scope()) {
-        Ok(()) => verb(&mut context, cli.verb),
+    let mut report = Report::new(voice);
+    let outcome = match image::open(system, cli.verb.root(), cli.verb.scope()) {
         Err(failure) => Err(failure),
+        Ok(image) => {
+            let mut context = Context {
+                by: invoker(system),
+                host: image.as_ref().map_or_else(
+                    || host::detect(system),
+                    |image| host::detect_image(image, image.account().cloned()),
+                ),
+                system: image.as_ref().map_or(system, |image| image),
+                image: image.as_ref(),
+                report,
+                args,
+            };
+            let outcome = act_for(&mut context, cli.verb.scope()).and_then(|()| verb(&mut context, cli.verb));
+            report = context.report;
+            outcome
+        }
     };
     match outcome {
         Ok((exit, answer)) => {
-            context.report.finish(answer, exit as u8, None);
+            report.finish(answer, exit as u8, None);
             exit
         }
         Err(failure) => {
-            context.report.error(&failure);
-            context.report.finish(json!({}), failure.exit as u8, Some(&failure));
+            report.error(&failure);
+            report.finish(json!({}), failure.exit as u8, Some(&failure));
             failure.exit
         }
     }
@@ -110,7 +122,9 @@ fn invoker(look: &dyn Probe) -> String {
 
 /// Where root has named another user, all that follows is done as that user: what lies in a home is its owner's to write.
 fn act_for(context: &mut Context, scope: &ScopeArgs) -> Result<(), Failure> {
-    let Some(name) = scope.named_user() else { return Ok(()) };
+    let Some(name) = scope.named_user().filter(|_| context.image.is_none()) else {
+        return Ok(());
+    };
     let user = context.system.user(name).ok_or_else(|| {
         Failure::new(Exit::Usage, format!("--user={name}: there is no such user")).repair(format!("useradd -m {name}"))
     })?;

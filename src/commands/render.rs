@@ -11,7 +11,8 @@ use crate::{
 
 /// Prints the native artefact, or writes it into a folder.
 pub(super) fn run(context: &mut Context, args: &cli::Render) -> Outcome {
-    let service = checked(context, &args.manifest, &args.scope)?.service;
+    let manifest = context.place(&args.manifest)?;
+    let service = checked(context, &manifest, &args.scope)?.service;
     let rendered = Systemd::new(&context.host, service.scope).render(&service)?;
     for loss in &rendered.losses {
         context.report.warn(&format!("not expressed as written: {loss}"));
@@ -20,9 +21,10 @@ pub(super) fn run(context: &mut Context, args: &cli::Render) -> Outcome {
         context.report.answer(rendered.text.trim_end());
         return Ok((Exit::Ok, json!({})));
     };
+    let folder = context.place(folder)?;
     let path = folder.join(&rendered.file);
     let failed = |error| Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display()));
-    for missing in crate::session::missing_folders(context.system, &absolute(folder)?) {
+    for missing in crate::session::missing_folders(context.system, &absolute(&folder)?) {
         context.system.make_folder(&missing, 0o755).map_err(failed)?;
     }
     context

@@ -6,7 +6,6 @@ use std::{
     fs, io,
     io::Write as _,
     path::{Path, PathBuf},
-    sync::OnceLock,
     time::Duration,
 };
 
@@ -19,16 +18,13 @@ use crate::{
 
 /// The machine itself.
 #[derive(Debug, Default)]
-pub struct Real {
-    /// Whom we act for.
-    user: OnceLock<User>,
-}
+pub struct Real;
 
 impl Real {
     /// The machine, with SIGINT, SIGTERM and SIGHUP noted rather than deadly from now on.
     pub fn with_signals() -> io::Result<Self> {
         platform::note_signals()?;
-        Ok(Self::default())
+        Ok(Self)
     }
 }
 
@@ -81,7 +77,7 @@ impl Probe for Real {
 
     /// Whoever we act for has folders of its own.
     fn env(&self, name: &str) -> Option<OsString> {
-        let is_ours = self.user.get().is_none() || !name.starts_with("XDG_");
+        let is_ours = platform::acting_for().is_none() || !name.starts_with("XDG_");
         std::env::var_os(name).filter(|_| is_ours)
     }
 
@@ -94,7 +90,9 @@ impl Probe for Real {
     }
 
     fn home(&self) -> Option<PathBuf> {
-        self.user.get().map(|user| user.home.clone()).or_else(dirs::home_dir)
+        platform::acting_for()
+            .map(|user| user.home.clone())
+            .or_else(dirs::home_dir)
     }
 
     fn ask(&self, probe: &service::Probe, timeout: Duration, pid: Option<u32>) -> Result<(), String> {
@@ -112,9 +110,7 @@ impl Probe for Real {
 
 impl System for Real {
     fn act_for(&self, user: &User) -> io::Result<()> {
-        platform::act_for(user)?;
-        let _ = self.user.set(user.clone()); // once: there is no way back
-        Ok(())
+        platform::act_for(user)
     }
 
     fn sync(&self, paths: &[&Path]) -> io::Result<()> {

@@ -57,6 +57,11 @@ impl<'a> Rooted<'a> {
         Ok(self)
     }
 
+    /// The account it is for.
+    pub fn account(&self) -> Option<&User> {
+        self.account.as_ref().map(|account| &account.user)
+    }
+
     /// The image's folder on the host, without links.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -172,8 +177,9 @@ impl Probe for Rooted<'_> {
         }
     }
 
+    /// Whoever installs, it is for its root, or for the account.
     fn euid(&self) -> u32 {
-        self.machine.euid()
+        self.account.as_ref().map_or(0, |account| account.user.uid)
     }
 
     /// The one that runs, which is the host's.
@@ -204,6 +210,11 @@ impl Probe for Rooted<'_> {
 }
 
 impl System for Rooted<'_> {
+    /// The account is known from the beginning.
+    fn act_for(&self, _: &User) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn sync(&self, paths: &[&Path]) -> io::Result<()> {
         let places = paths.iter().map(|path| self.place(path, Last::Kept));
         let places = places.collect::<io::Result<Vec<_>>>()?;

@@ -63,6 +63,11 @@ impl Lab {
 
     /// A lab with these folders of the host, read-only: `HOST:INSIDE`.
     pub fn up(name: &str, binds: &[String]) -> Self {
+        Self::prepared(name, binds, |_| {})
+    }
+
+    /// The same; before it boots for the first time, something is done to its root filesystem.
+    pub fn prepared(name: &str, binds: &[String], prepare: impl FnOnce(&Path)) -> Self {
         sweep();
         let name = format!("{name}-{}", std::process::id());
         let folder = labs().join(&name);
@@ -80,6 +85,9 @@ impl Lab {
             .arg(&root)
             .status();
         assert!(mounted.unwrap().success(), "the overlay could not be mounted");
+        let swept = Unbooted(&folder, &name);
+        prepare(&root);
+        std::mem::forget(swept);
         let (child, leader) = boot(&name, &folder, binds);
         Self {
             name,
@@ -287,6 +295,15 @@ fn boot(name: &str, folder: &Path, binds: &[String]) -> (Child, u32) {
         sleep(Duration::from_millis(20));
     }
     panic!("the lab did not come up: {}", console_text(folder))
+}
+
+/// A root that could not be prepared is removed as well.
+struct Unbooted<'a>(&'a Path, &'a str);
+
+impl Drop for Unbooted<'_> {
+    fn drop(&mut self) {
+        remove(self.0, self.1);
+    }
 }
 
 /// A lab that does not come up is ended as well.

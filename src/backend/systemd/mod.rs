@@ -103,17 +103,6 @@ impl Systemd {
         Ok(links)
     }
 
-    /// Folders that are needed and not there, outermost first.
-    fn missing(&self, look: &dyn Probe) -> Vec<PathBuf> {
-        let (link, linger) = (self.link("any"), linger_file("any"));
-        let linger = Some(linger).filter(|_| self.host.is_image && self.is_user());
-        let folders = [Some(link), linger];
-        let folders = folders.iter().flatten().filter_map(|file| file.parent());
-        folders
-            .flat_map(|folder| session::missing_folders(look, folder))
-            .collect()
-    }
-
     /// What the service manager says of apps; what it cannot know, it is not asked.
     fn lives(&self, look: &dyn Probe, apps: &[String], is_reachable: bool) -> Result<Vec<Live>, Failure> {
         let mut lives: Vec<_> = apps.iter().map(|app| Live::unknown(&self.unit(app))).collect();
@@ -221,6 +210,7 @@ impl Backend for Systemd {
                 ..self.app_state(look, app, live)?
             });
         }
+        let wants = self.link("any");
         Ok(State {
             scope: ScopeState {
                 record: self.store().record(look)?,
@@ -229,7 +219,10 @@ impl Backend for Systemd {
                 has_reset_unit: look
                     .read(&self.units().join(render::RESET_UNIT))
                     .is_ok_and(|text| text == render::systemd_reset(self.scope).as_bytes()),
-                missing: self.missing(look),
+                missing: wants
+                    .parent()
+                    .map(|folder| session::missing_folders(look, folder))
+                    .unwrap_or_default(),
             },
             apps: states,
         })

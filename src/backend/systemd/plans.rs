@@ -121,34 +121,24 @@ impl Systemd {
 
     /// What makes the user's service manager outlive a logout.
     fn manager_steps(&self, scope: &ScopeState) -> Vec<Step> {
-        let mut steps = if scope.is_lingering { Vec::new() } else { self.linger() };
-        if !scope.is_reachable && !self.host.is_image {
+        let mut steps = Vec::new();
+        if self.host.is_image {
+            return steps;
+        }
+        if !scope.is_lingering {
+            let user = self.host.user_name();
+            let disable = Cmd::new("loginctl", ["disable-linger", &user]).privileged();
+            let enable = Cmd::new("loginctl", ["enable-linger", &user]).privileged();
+            steps.push(Step::run_if(disable, Condition::Lingering { user }).on_undo());
+            steps.push(Step::run(enable));
+        }
+        if !scope.is_reachable {
             steps.push(Step::Await {
                 condition: Condition::Manager,
                 deadline: SLACK,
             });
         }
         steps
-    }
-
-    fn linger(&self) -> Vec<Step> {
-        let user = self.host.user_name();
-        if self.host.is_image {
-            // What enable-linger leaves on disk.
-            let path = linger_file(&user);
-            let text = String::new();
-            return vec![Step::WriteFile {
-                path,
-                text,
-                mode: 0o644,
-            }];
-        }
-        let disable = Cmd::new("loginctl", ["disable-linger", &user]).privileged();
-        let enable = Cmd::new("loginctl", ["enable-linger", &user]).privileged();
-        vec![
-            Step::run_if(disable, Condition::Lingering { user }).on_undo(),
-            Step::run(enable),
-        ]
     }
 
     /// What all apps of the scope need.
@@ -163,6 +153,15 @@ impl Systemd {
             steps.push(receipt::write(self.store().record_path(), &record, 0o644)?);
         }
         steps.extend(scope.missing.iter().cloned().map(mkdir));
+        if self.host.is_image && !scope.is_lingering {
+            let file = linger_file(&self.host.user_name());
+            steps.extend(file.parent().map(|folder| mkdir(folder.into())));
+            steps.push(Step::WriteFile {
+                path: file, // what enable-linger leaves on disk
+                text: String::new(),
+                mode: 0o644,
+            });
+        }
         if !scope.has_reset_unit {
             steps.push(Step::WriteFile {
                 path: self.units().join(render::RESET_UNIT),

@@ -30,6 +30,7 @@ pub use links::*;
 use super::Signal;
 use crate::system::{Cmd, Entry, EntryKind, Output, User};
 
+static ACTING: OnceLock<User> = OnceLock::new();
 static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
 /// From now on SIGINT, SIGTERM and SIGHUP are noted for [`signal`] instead of ending us.
@@ -61,7 +62,7 @@ pub fn run(cmd: &Cmd, give_up: &dyn Fn() -> bool) -> io::Result<Output> {
     command
         .args(cmd.words())
         .envs(cmd.env.iter().map(|(key, value)| (key, value)));
-    if cmd.is_privileged && is_acting() {
+    if cmd.is_privileged && acting_for().is_some() {
         as_identity(&mut command, 0, 0, vec![unistd::Gid::from_raw(0)]);
     }
     wait(&mut command, give_up)
@@ -75,12 +76,13 @@ pub fn act_for(user: &User) -> io::Result<()> {
     unistd::initgroups(&name, gid)?;
     unistd::setresgid(gid, gid, unistd::Gid::from_raw(0))?;
     unistd::setresuid(uid, uid, unistd::Uid::from_raw(0))?;
+    let _ = ACTING.set(user.clone()); // once: there is no way back
     Ok(())
 }
 
-/// Whether root acts for somebody else.
-fn is_acting() -> bool {
-    unistd::getresuid().is_ok_and(|ids| ids.saved.is_root() && !ids.effective.is_root())
+/// Whom root acts for.
+pub fn acting_for() -> Option<&'static User> {
+    ACTING.get()
 }
 
 /// A program, prepared to be run.
@@ -187,7 +189,7 @@ pub fn like_process(command: &mut Command, pid: u32) -> io::Result<()> {
 /// Takes on another identity between fork and exec, from root.
 #[allow(unsafe_code)]
 fn as_identity(command: &mut Command, uid: u32, gid: u32, groups: Vec<unistd::Gid>) {
-    let is_acting = is_acting();
+    let is_acting = acting_for().is_some();
     let drop_root = move || {
         if is_acting {
             unistd::seteuid(unistd::Uid::from_raw(0))?;
