@@ -14,6 +14,8 @@ use crate::{
     service::{RateLimit, RestartPolicy, RunAs, Scope, Service, StartType},
 };
 
+mod back_off;
+
 const SYSTEMD: &str = include_str!("../templates/systemd.service.tera");
 
 /// The unit of ours that resets an app's restart budget after a stop that was asked for.
@@ -48,6 +50,7 @@ struct Layout<'a> {
     stop_signal: &'a str,
     restart: &'static str,
     restart_delay: String,
+    back_off: Vec<String>,
     limits: Vec<String>,
     log_limit: LogLimit,
     service_directives: Vec<String>,
@@ -60,18 +63,18 @@ struct LogLimit {
     burst: u32,
 }
 
-/// The systemd unit of an app.
-pub fn systemd(service: &Service) -> Result<Rendered, Failure> {
+/// The systemd unit of an app, for a systemd of this version; one that is not known is taken for an old one.
+pub fn systemd(service: &Service, version: Option<u32>) -> Result<Rendered, Failure> {
     let broken =
         |error: tera::Error| Failure::new(Exit::Failed, format!("the template of the unit is broken: {error}"));
-    let context = tera::Context::from_serialize(&unit(service)).map_err(broken)?;
+    let context = tera::Context::from_serialize(&unit(service, version)).map_err(broken)?;
     let templates = templates()
         .as_ref()
         .map_err(|error| Failure::new(Exit::Failed, error))?;
     Ok(Rendered {
         file: format!("{}.service", service.name),
         text: templates.render("systemd.service.tera", &context).map_err(broken)?,
-        losses: losses(service),
+        losses: losses(service, version),
     })
 }
 
@@ -95,7 +98,7 @@ pub fn systemd_reset(scope: Scope) -> &'static str {
     }
 }
 
-fn unit(service: &Service) -> Layout<'_> {
+fn unit(service: &Service, version: Option<u32>) -> Layout<'_> {
     let restart = &service.restart;
     let has_budget = restart.policy != RestartPolicy::Never && restart.max_attempts > 0;
     Layout {
@@ -126,6 +129,7 @@ fn unit(service: &Service) -> Layout<'_> {
             RestartPolicy::Never => "no",
         },
         restart_delay: seconds(restart.delay),
+        back_off: back_off::directives(restart, version),
         limits: limits(service),
         log_limit: log_limit(service.logging.rate_limit),
         service_directives: raw(service, "Service"),
@@ -235,9 +239,9 @@ fn raw(service: &Service, section: &str) -> Vec<String> {
         .collect()
 }
 
-fn losses(service: &Service) -> Vec<String> {
+fn losses(service: &Service, version: Option<u32>) -> Vec<String> {
     let mut losses = Vec::new();
-    if service.restart.max_delay > service.restart.delay && service.restart.policy != RestartPolicy::Never {
+    if back_off::is_wanted(&service.restart) && back_off::directives(&service.restart, version).is_empty() {
         losses.push(
             "restart.max_delay: no back-off under this target so far; every restart comes after restart.delay"
                 .to_owned(),

@@ -6,7 +6,8 @@ mod support;
 
 use std::{fmt::Write as _, fs, path::Path};
 
-use support::cases::cases;
+use autoglm_boot::{backend::Rendered, render};
+use support::cases::{case, cases};
 
 #[test]
 fn every_case_renders_the_unit_that_is_expected() {
@@ -24,6 +25,20 @@ fn every_case_renders_the_unit_that_is_expected() {
         writeln!(wrong, "{}:\n{text}", case.name()).unwrap();
     }
     assert!(wrong.is_empty(), "{wrong}UPDATE_CASES=1 writes what is rendered");
+}
+
+/// The cases are rendered for a systemd whose version is not known, as one before 254.
+#[test]
+fn since_systemd_254_a_back_off_is_two_lines_more_and_no_loss() {
+    let case = case("06-restart-on-failure");
+    let of_max_delay = |unit: &Rendered| unit.losses.iter().any(|loss| loss.contains("restart.max_delay"));
+    assert_eq!(render::systemd(&case.service, Some(253)).unwrap(), case.unit);
+    assert!(of_max_delay(&case.unit));
+    let unit = render::systemd(&case.service, Some(254)).unwrap();
+    let delay = "RestartSec=0.250\n";
+    let back_off = format!("{delay}RestartSteps=7\nRestartMaxDelaySec=30\n");
+    assert_eq!(unit.text, case.unit.text.replace(delay, &back_off));
+    assert!(!of_max_delay(&unit));
 }
 
 /// The keys of the complete example, those in comments too; `# by default` and the like are no keys.

@@ -34,7 +34,7 @@ impl Case {
         let checked = check(&manifest, &Wish::default(), &look)
             .unwrap_or_else(|problems| panic!("{}: {problems}", folder.display()));
         Self {
-            unit: render::systemd(&checked.service).unwrap(),
+            unit: render::systemd(&checked.service, None).unwrap(),
             service: checked.service,
             folder,
         }

@@ -16,7 +16,7 @@ pub(super) enum Change {
 /// Directives that no running process is the wiser for.
 const COSMETIC: [&str; 2] = ["Description", "Documentation"];
 /// Directives that systemd reads when it acts (an order, a restart, a stop), not when it starts the process; seen in the lab.
-const RELOAD: [&str; 14] = [
+const RELOAD: [&str; 16] = [
     "After",
     "Before",
     "Wants",
@@ -28,6 +28,8 @@ const RELOAD: [&str; 14] = [
     "StartLimitBurst",
     "Restart",
     "RestartSec",
+    "RestartSteps",
+    "RestartMaxDelaySec",
     "TimeoutStartSec",
     "TimeoutStopSec",
     "KillSignal",

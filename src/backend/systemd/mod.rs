@@ -164,7 +164,7 @@ impl Backend for Systemd {
     }
 
     fn render(&self, service: &Service) -> Result<Rendered, Failure> {
-        render::systemd(service)
+        render::systemd(service, self.host.systemd)
     }
 
     fn losses(&self, look: &dyn Probe, service: &Service, others: &[&str]) -> Vec<String> {

@@ -59,6 +59,7 @@ impl Draft<'_> {
 impl Systemd {
     /// Install: the units, their links, the start, the wait, the receipts; of these only what is not so yet.
     pub(super) fn plan_install(&self, wanted: &[Wanted], state: &State, options: &Install) -> Result<Plan, Failure> {
+        self.host.check_systemd()?;
         let drafts: Vec<_> = wanted
             .iter()
             .zip(&state.apps)
