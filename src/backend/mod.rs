@@ -5,23 +5,22 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     exit::{Exit, Failure},
-    history::Version,
     host::{Host, Init},
     plan::Plan,
-    receipt::{Original, Receipt, ScopeRecord, Store},
+    receipt::{Receipt, Store},
     service::{Scope, Service},
-    supervisor::Rooms,
     system::{Cmd, Output, Probe},
 };
 
 pub mod conditions;
 pub mod embedded;
 pub mod evidence;
+mod state;
 pub mod systemd;
+
+pub use state::*;
 
 /// A target: how an app is rendered for it, installed, watched and removed. It looks, it never touches: what is to be done
 /// it says as a [`Plan`].
@@ -173,161 +172,6 @@ pub enum Answer {
     NotYet(String),
     /// Its start waits for the start of others, which does not count.
     Queued,
-}
-
-/// What the service manager says of one unit.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Live {
-    /// The native name.
-    pub unit: String,
-    /// `LoadState`: `loaded`, `not-found`, `masked`, `bad-setting`, `error`.
-    pub load: String,
-    /// `ActiveState`: `active`, `inactive`, `activating`, `deactivating`, `failed`, `reloading`.
-    pub active: String,
-    /// `SubState`: `running`, `exited`, `auto-restart` …
-    pub sub: String,
-    /// `UnitFileState`: `enabled`, `disabled`, `masked` …
-    pub enabled: String,
-    /// The file it was read from.
-    pub fragment: Option<PathBuf>,
-    /// The user's additions.
-    pub drop_ins: Vec<PathBuf>,
-    /// Whether the disk holds a newer version than the service manager.
-    pub is_stale: bool,
-    /// `Result`: `success`, `exit-code`, `signal`, `start-limit-hit` …
-    pub result: String,
-    /// How the main process ended last (`CLD_EXITED` 1, `CLD_KILLED` 2, `CLD_DUMPED` 3; 0: not yet) and its status or signal.
-    pub last_exit: (u32, u32),
-    /// Automatic restarts since the last start by hand.
-    pub restarts: u32,
-    /// The main process.
-    pub pid: Option<u32>,
-    /// Bytes in use by all its processes.
-    pub memory: Option<u64>,
-    /// When it became active, on the monotonic clock.
-    pub active_since: Option<Duration>,
-    /// When its state last changed, on the monotonic clock.
-    pub changed: Option<Duration>,
-    /// Units that require it, are bound to it, or start only while it runs.
-    pub required_by: Vec<String>,
-    /// Whether a job of it is queued or running.
-    pub has_job: bool,
-    /// When it last left the inactive state, on the monotonic clock.
-    pub started: Option<Duration>,
-}
-
-impl Live {
-    /// A unit that the service manager does not know.
-    pub fn unknown(unit: &str) -> Self {
-        Self {
-            unit: unit.into(),
-            load: "not-found".into(),
-            active: "inactive".into(),
-            ..Self::default()
-        }
-    }
-
-    /// Whether the service manager knows a unit of that name, in whatever state.
-    pub fn is_known(&self) -> bool {
-        !self.load.is_empty() && self.load != "not-found"
-    }
-
-    /// Whether the service manager has read it, or still runs what it had read before.
-    pub fn is_loaded(&self) -> bool {
-        !matches!(self.load.as_str(), "not-found" | "bad-setting" | "error") || self.active != "inactive"
-    }
-
-    /// Whether it is up or on its way up.
-    pub fn is_up(&self) -> bool {
-        matches!(self.active.as_str(), "active" | "activating" | "reloading")
-    }
-
-    /// Whether it runs at boot.
-    pub fn is_enabled(&self) -> bool {
-        self.enabled == "enabled"
-    }
-
-    /// Whether it crashed and waits for its next start.
-    pub fn is_between_restarts(&self) -> bool {
-        self.sub.starts_with("auto-restart")
-    }
-}
-
-/// Everything an install or uninstall depends on.
-#[derive(Debug, Clone, Default)]
-pub struct State {
-    /// What all apps of the scope share.
-    pub scope: ScopeState,
-    /// What is seen of each app.
-    pub apps: Vec<AppState>,
-}
-
-/// What all apps of one scope share.
-#[derive(Debug, Clone, Default)]
-pub struct ScopeState {
-    /// The scope's own record.
-    pub record: ScopeRecord,
-    /// Whether the service manager answers (a user's may not run yet).
-    pub is_reachable: bool,
-    /// Whether the user's services outlive a logout.
-    pub is_lingering: bool,
-    /// Whether the scope's unit that resets restart budgets is there as we write it.
-    pub has_reset_unit: bool,
-    /// Folders of the native artefacts that are missing, outermost first.
-    pub missing: Vec<PathBuf>,
-}
-
-/// What is seen of one app.
-#[derive(Debug, Clone, Default)]
-pub struct AppState {
-    /// What the service manager says.
-    pub live: Live,
-    /// What lies at the unit's path: `None` for nothing.
-    pub at_path: Option<AtPath>,
-    /// The text of the unit that is in force, wherever it lies: a link's target, a vendor's file.
-    pub text: Option<String>,
-    /// The links that start it at boot: link, target.
-    pub links: Vec<(PathBuf, PathBuf)>,
-    /// Our receipt of it.
-    pub receipt: Option<Receipt>,
-    /// The version that is installed.
-    pub version: Option<Version>,
-    /// What `--adopt` replaced.
-    pub original: Option<Original>,
-    /// Where an embedded supervisor keeps its things.
-    pub rooms: Option<Rooms>,
-}
-
-/// What lies at the unit's path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AtPath {
-    /// A file: its bytes and its permission bits.
-    File(Vec<u8>, u32),
-    /// A symbolic link; one to `/dev/null` masks the unit.
-    Link(PathBuf),
-    /// Something else.
-    Other,
-}
-
-impl AppState {
-    /// The checked manifest of what is installed.
-    pub fn service(&self) -> Option<&Service> {
-        self.version.as_ref().map(|version| &version.service)
-    }
-
-    /// Whether what was installed was changed by hand since, or removed.
-    pub fn is_drifted(&self) -> bool {
-        let Some(receipt) = &self.receipt else { return false };
-        match &self.at_path {
-            Some(AtPath::File(bytes, _)) => crate::receipt::digest(bytes) != receipt.digest,
-            _ => true,
-        }
-    }
-
-    /// Whether a unit of that name is there which is not ours.
-    pub fn is_foreign(&self) -> bool {
-        self.receipt.is_none() && (self.at_path.is_some() || self.live.is_known())
-    }
 }
 
 /// The target of this machine in this scope; or the one that was wished for, if this machine can hold it.

@@ -1,7 +1,6 @@
 //! The verbs, one a file. This one is the match, and what several verbs need.
 
 use std::{
-    collections::BTreeMap,
     ffi::OsString,
     path::{Path, PathBuf},
 };
@@ -9,18 +8,17 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    backend::{self, Backend},
+    backend,
     check::{self, Checked, Wish},
     cli::{Cli, ScopeArgs, Verb},
     exit::{Exit, Failure},
-    host::{self, Host, Init},
+    host::{self, Host},
     manifest,
-    receipt::Receipt,
     report::{Report, Voice},
-    service::Scope,
     system::{EntryKind, Probe, Rooted, System, without_parents},
 };
 
+mod apps;
 mod check_manifest;
 mod control;
 mod history;
@@ -29,10 +27,14 @@ mod install;
 mod list;
 mod logs;
 mod manifests;
+mod privilege;
 mod render;
 mod run;
 mod status;
 mod uninstall;
+
+use apps::{Installed, backend_of, installed, meant, native, not_installed, scopes};
+use privilege::{act_for, invoker, need_privilege};
 
 /// What every verb is given.
 pub struct Context<'a> {
@@ -112,36 +114,6 @@ fn verb(context: &mut Context, verb: Verb) -> Outcome {
     }
 }
 
-/// Who calls: as receipts have it.
-fn invoker(look: &dyn Probe) -> String {
-    let uid = look.euid().to_string();
-    let name = || look.user(&uid).and_then(|user| user.name);
-    let sudo = look.env("SUDO_USER").map(|user| user.to_string_lossy().into_owned());
-    sudo.or_else(name).unwrap_or(uid)
-}
-
-/// Where root has named another user, all that follows is done as that user: what lies in a home is its owner's to write.
-fn act_for(context: &mut Context, scope: &ScopeArgs) -> Result<(), Failure> {
-    let Some(name) = scope.named_user().filter(|_| context.image.is_none()) else {
-        return Ok(());
-    };
-    let user = context.system.user(name).ok_or_else(|| {
-        Failure::new(Exit::Usage, format!("--user={name}: there is no such user")).repair(format!("useradd -m {name}"))
-    })?;
-    if user.uid == context.system.euid() {
-        return Ok(());
-    }
-    if context.system.euid() != 0 {
-        return Err(for_root(context, "only root may act for another user."));
-    }
-    context
-        .system
-        .act_for(&user)
-        .map_err(|error| Failure::new(Exit::Failed, format!("--user={name}: cannot act as this user: {error}")))?;
-    context.host = host::detect(context.system);
-    Ok(())
-}
-
 /// A command line that is none, or that asks for help: tells what clap says of it.
 pub fn not_understood(error: &clap::Error, args: &[OsString]) -> Exit {
     if !error.use_stderr() {
@@ -214,149 +186,4 @@ fn is_colourful() -> bool {
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))
-}
-
-/// Touching the machine's own units is root's; says which command does it.
-fn need_privilege(context: &Context, scope: Scope) -> Result<(), Failure> {
-    if scope == Scope::User || context.system.euid() == 0 {
-        return Ok(());
-    }
-    Err(for_root(
-        context,
-        "this changes the machine's services, which only root may do.",
-    ))
-}
-
-/// The same command is for root.
-fn for_root(context: &Context, why: &str) -> Failure {
-    let mut words = context.args.iter().map(|word| word.to_string_lossy());
-    let program = for_sudo(context, &words.next().unwrap_or_default());
-    let command = shell_words::join(std::iter::once(program.into()).chain(words));
-    Failure::new(Exit::Privilege, format!("{why}\nNothing was changed.")).repair(format!("sudo {command}"))
-}
-
-/// This program as sudo(8) finds it: it searches folders of its own, not those of PATH (`secure_path`, sudoers(5)).
-fn for_sudo(context: &Context, program: &str) -> String {
-    const SECURE: [&str; 6] = [
-        "/usr/local/sbin",
-        "/usr/local/bin",
-        "/usr/sbin",
-        "/usr/bin",
-        "/sbin",
-        "/bin",
-    ];
-    let own = context.system.env("PATH").unwrap_or_default();
-    let own: Vec<_> = std::env::split_paths(&own).collect();
-    if program.contains('/')
-        || context
-            .system
-            .find_program(program, &SECURE.map(PathBuf::from))
-            .is_some()
-    {
-        return program.into();
-    }
-    let found = context.system.find_program(program, &own);
-    found.map_or_else(|| program.into(), |path| path.to_string_lossy().into_owned())
-}
-
-/// The scopes to look in when none was chosen: one's own first.
-fn scopes(context: &Context, wish: &ScopeArgs) -> Vec<Scope> {
-    match wish.scope() {
-        Some(scope) => vec![scope],
-        None if context.host.default_scope() == Scope::System => vec![Scope::System, Scope::User],
-        None => vec![Scope::User, Scope::System],
-    }
-}
-
-/// The target that has this app, or the one of the default scope.
-fn backend_of(context: &Context, name: &str, wish: &ScopeArgs) -> Result<Box<dyn Backend>, Failure> {
-    let scopes = scopes(context, wish);
-    for &scope in &scopes {
-        let store = context.host.store(scope);
-        if let Some(receipt) = store.receipt(name, context.system)? {
-            return backend::named(&context.host, &receipt.backend, scope);
-        }
-        let is_meant = |(_, app): &(String, String)| app == name;
-        if crate::journal::pending(store.root(), context.system).is_ok_and(|intents| intents.iter().any(is_meant)) {
-            return native(context, scope);
-        }
-    }
-    native(context, scopes[0])
-}
-
-/// The target of this machine; where it has none, the embedded supervisor is the only one that can have been chosen.
-fn native(context: &Context, scope: Scope) -> Result<Box<dyn Backend>, Failure> {
-    let wish = matches!(context.host.init, Init::Other(_)).then_some(backend::embedded::NAME);
-    backend::choose(&context.host, scope, wish)
-}
-
-/// The app that is meant where none is named: that of ./app.toml, else the only one there is.
-fn meant(context: &Context, name: Option<&str>, wish: &ScopeArgs) -> Result<String, Failure> {
-    if let Some(name) = name {
-        return Ok(name.into());
-    }
-    let here = Path::new("app.toml");
-    if matches!(context.system.target(here), Ok(Some(_))) {
-        return Ok(read_manifest(context.system, here)?.name().into());
-    }
-    let installed = installed(context, wish)?;
-    match installed.as_slice() {
-        [only] => Ok(only.name.clone()),
-        [] => Err(Failure::new(
-            Exit::NotInstalled,
-            "no app is installed, and there is no ./app.toml",
-        )),
-        several => Err(Failure::new(
-            Exit::Usage,
-            format!(
-                "which app? Installed are: {}",
-                several
-                    .iter()
-                    .map(|app| app.name.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ),
-        )
-        .repair("name one")),
-    }
-}
-
-/// An app that is installed, or that an interrupted run speaks of.
-struct Installed {
-    scope: Scope,
-    name: String,
-    receipt: Option<Receipt>,
-}
-
-impl Installed {
-    /// The target that has it, as far as it is installed.
-    fn target(&self) -> Option<&str> {
-        self.receipt.as_ref().map(|receipt| receipt.backend.as_str())
-    }
-}
-
-/// Every installed app, and every one that an interrupted run speaks of.
-fn installed(context: &Context, wish: &ScopeArgs) -> Result<Vec<Installed>, Failure> {
-    let mut apps = Vec::new();
-    for scope in scopes(context, wish) {
-        let store = context.host.store(scope);
-        let mut receipts = BTreeMap::new();
-        for (_, name) in crate::journal::pending(store.root(), context.system).unwrap_or_default() {
-            receipts.insert(name, None);
-        }
-        for receipt in store.receipts(context.system)? {
-            receipts.insert(receipt.name.clone(), Some(receipt));
-        }
-        apps.extend(
-            receipts
-                .into_iter()
-                .map(|(name, receipt)| Installed { scope, name, receipt }),
-        );
-    }
-    Ok(apps)
-}
-
-/// No such app.
-fn not_installed(name: &str) -> Failure {
-    Failure::new(Exit::NotInstalled, format!("{name} is not installed")).repair("`autoglm-boot list` shows what is")
 }

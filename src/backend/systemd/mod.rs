@@ -24,6 +24,7 @@ mod losses;
 mod ownership;
 mod plans;
 mod removal;
+mod start;
 
 /// As receipts and `--backend` name it.
 pub const NAME: &str = "systemd";

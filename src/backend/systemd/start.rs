@@ -1,0 +1,140 @@
+//! What starts apps, in a plan, and what stops them again.
+
+use std::time::Duration;
+
+use super::{
+    Systemd,
+    plans::{Draft, SLACK},
+};
+use crate::{
+    backend::{AppState, Install, Live, Patience},
+    plan::{Condition, Plan, Step},
+    service::StartType,
+    system::Cmd,
+};
+
+impl Systemd {
+    /// Starts what does not run, restarts what runs as it was before, all of them at once; then waits for each.
+    pub(super) fn start(&self, plan: &mut Plan, drafts: &[Draft], options: &Install) {
+        if !options.start {
+            return;
+        }
+        let (up, down): (Vec<_>, Vec<_>) = drafts.iter().partition(|draft| draft.state.live.is_up());
+        let restarts: Vec<_> = up
+            .into_iter()
+            .filter(|draft| options.restart || draft.needs_restart())
+            .collect();
+        let units = |drafts: &[&Draft]| drafts.iter().map(|draft| draft.unit.clone()).collect::<Vec<_>>();
+        self.revive(plan, restarts.iter().map(|draft| draft.state));
+        let all: Vec<_> = down.iter().chain(&restarts).copied().collect();
+        plan.shared(self.reset_failed(all.iter().map(|draft| &draft.state.live)));
+        if !down.is_empty() {
+            plan.shared([self.stop(units(&down)).on_undo()]);
+        }
+        let only = drafts.first().filter(|_| drafts.len() == 1);
+        for (verb, drafts) in [("start", &down), ("restart", &restarts)] {
+            if !drafts.is_empty() {
+                plan.shared(self.launch(verb, units(drafts), only, options));
+            }
+        }
+        for draft in all {
+            let service = &draft.wanted.service;
+            if let Some(deadline) = options.patience.with(service) {
+                let condition = Condition::Ready {
+                    unit: draft.unit.clone(),
+                    readiness: service.readiness.clone(),
+                    start_type: service.start_type,
+                    restarts: 0,
+                };
+                plan.of(&draft.unit, [Step::Await { condition, deadline }]);
+            }
+        }
+    }
+
+    /// What says itself when it has started may take as long as it likes: the wait is ours, not systemctl's. Of several the
+    /// wait tells which one failed; to start them one by one would take systemd longer than one unit that wants them all.
+    fn launch(&self, verb: &str, units: Vec<String>, only: Option<&Draft>, options: &Install) -> Vec<Step> {
+        let is_waited_for = options.patience != Patience::None;
+        let is_slow = |only: &Draft| matches!(only.wanted.service.start_type, StartType::Notify | StartType::Oneshot);
+        match only {
+            Some(only) if is_waited_for && is_slow(only) => {
+                vec![Step::run(self.systemctl(["--no-block", verb]).units(units))]
+            }
+            None if verb == "start" => {
+                let launch = Step::Launch {
+                    cmd: self.start_together(&units, is_waited_for),
+                };
+                let started = Step::Await {
+                    condition: Condition::Started { units },
+                    deadline: SLACK,
+                };
+                [launch]
+                    .into_iter()
+                    .chain((!is_waited_for).then_some(started))
+                    .collect()
+            }
+            None if is_waited_for => vec![Step::Launch {
+                cmd: self.systemctl(["--no-block", verb]).units(units),
+            }],
+            _ => vec![Step::run(self.systemctl([verb]).units(units))],
+        }
+    }
+
+    /// A throw-away unit that wants them all (systemd-run(1)); unless they are waited for later, it ends after their starts.
+    fn start_together(&self, units: &[String], is_waited_for: bool) -> Cmd {
+        const IN_ONE_WORD: usize = 1000; // a word may have 128 KiB (execve(2))
+        let mut cmd = Cmd::new("systemd-run", self.is_user().then_some("--user"));
+        cmd.args
+            .extend(["--quiet", "--collect", "--service-type=oneshot"].map(Into::into));
+        cmd.args.extend(is_waited_for.then(|| "--no-block".into()));
+        let relations = if is_waited_for {
+            &["Wants"][..]
+        } else {
+            &["Wants", "After"]
+        };
+        for relation in relations {
+            let words = units.chunks(IN_ONE_WORD);
+            cmd.args
+                .extend(words.map(|units| format!("--property={relation}={}", units.join(" "))));
+        }
+        cmd.args.push("true".into());
+        self.in_scope(cmd)
+    }
+
+    /// A unit that systemd could not load, or that was removed by hand, is refused by `systemctl stop`: there is nothing to stop.
+    pub(super) fn stop(&self, units: Vec<String>) -> Step {
+        Step::run_if(self.systemctl(["stop"]).units(units), Condition::Loaded)
+    }
+
+    /// What starts the earlier versions again after an undo, and sees that they run.
+    pub(super) fn revive<'a>(&self, plan: &mut Plan, apps: impl Iterator<Item = &'a AppState> + Clone) {
+        let restart = self
+            .systemctl(["restart"])
+            .units(apps.clone().map(|app| app.live.unit.clone()));
+        if restart.units.is_empty() {
+            return;
+        }
+        plan.shared([Step::run(restart).on_rollback()]);
+        for app in apps {
+            let unit = app.live.unit.clone();
+            let (condition, deadline) = match (&app.receipt, app.live.active.as_str()) {
+                (Some(receipt), "active") => (
+                    receipt.ready(app.service(), &unit),
+                    Duration::from_millis(receipt.start_timeout_ms),
+                ),
+                _ => (Condition::Running { unit: unit.clone() }, SLACK),
+            };
+            plan.of(&unit, [Step::Await { condition, deadline }.on_rollback()]);
+        }
+    }
+
+    /// A start by hand must not be refused for restarts there were before (`StartLimitBurst=` counts both). Only a unit that
+    /// is up or failed is sure to be in the manager's memory, and only there is something to reset.
+    pub(super) fn reset_failed<'a>(&self, lives: impl Iterator<Item = &'a Live>) -> Option<Step> {
+        let known = lives.filter(|live| live.is_up() || live.active == "failed");
+        let reset = self
+            .systemctl(["reset-failed"])
+            .units(known.map(|live| live.unit.clone()));
+        (!reset.units.is_empty()).then(|| Step::run(reset))
+    }
+}
