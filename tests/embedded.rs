@@ -1,5 +1,5 @@
-//! The embedded supervisor, for real: the program itself, in user scope, in folders of its own. On a machine where systemd
-//! runs, that is the target instead: there these tests are skipped, and say so.
+//! The embedded supervisor, for real: the program itself, in user scope, in folders of its own. It is what this machine has,
+//! or it is asked for.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -21,19 +21,10 @@ use std::{
 struct Home(tempfile::TempDir);
 
 impl Home {
-    /// `None` where systemd runs.
-    fn new() -> Option<Self> {
-        if Path::new("/run/systemd/system").exists() {
-            if let Ok(skipped) = std::env::var("AUTOGLM_BOOT_SKIPPED") {
-                let line = "SKIPPED embedded: systemd runs here\n";
-                let old = fs::read_to_string(&skipped).unwrap_or_default();
-                fs::write(skipped, old + line).unwrap();
-            }
-            return None;
-        }
+    fn new() -> Self {
         let home = Self(tempfile::Builder::new().prefix("a b 中文").tempdir().unwrap());
         fs::create_dir(home.path("run")).unwrap();
-        Some(home)
+        home
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -50,6 +41,9 @@ impl Home {
             .env("XDG_RUNTIME_DIR", self.path("run"))
             .env("XDG_STATE_HOME", self.path("state"))
             .stdin(Stdio::null());
+        if args[0] == "install" && Path::new("/run/systemd/system").exists() {
+            command.args(["--backend", "embedded"]);
+        }
         command
     }
 
@@ -139,7 +133,7 @@ fn free_port() -> u16 {
 
 #[test]
 fn hello_installs_answers_survives_a_kill_and_leaves_nothing() {
-    let Some(home) = Home::new() else { return };
+    let home = Home::new();
     let port = free_port();
     let hello = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hello");
     fs::copy(hello.join("hello.py"), home.path("hello.py")).unwrap();
@@ -179,7 +173,7 @@ fn hello_installs_answers_survives_a_kill_and_leaves_nothing() {
 
 #[test]
 fn an_app_that_cannot_start_is_told_with_its_cause_and_leaves_nothing() {
-    let Some(home) = Home::new() else { return };
+    let home = Home::new();
     for (service, cause) in [
         ("command = [\"sh\", \"-c\", \"echo last words; exit 3\"]", "last words"),
         ("command = [\"sh\", \"-c\", \"exit 3\"]", "exit status 3"),
@@ -205,7 +199,7 @@ fn an_app_that_cannot_start_is_told_with_its_cause_and_leaves_nothing() {
 
 #[test]
 fn an_update_that_fails_leaves_the_earlier_version_running() {
-    let Some(home) = Home::new() else { return };
+    let home = Home::new();
     home.manifest("command = [\"sleep\", \"111\"]\n[readiness]\nsettle = \"100ms\"");
     home.run(&["install"], 0);
     home.manifest("command = [\"false\"]\n[readiness]\nsettle = \"100ms\"");
@@ -216,7 +210,7 @@ fn an_update_that_fails_leaves_the_earlier_version_running() {
 
 #[test]
 fn arguments_and_environment_arrive_byte_for_byte() {
-    let Some(home) = Home::new() else { return };
+    let home = Home::new();
     let hostile = [
         "",
         " ",
@@ -265,7 +259,7 @@ fn arguments_and_environment_arrive_byte_for_byte() {
 
 #[test]
 fn the_whole_tree_ends_with_it_and_a_killed_supervisor_blocks_nothing() {
-    let Some(home) = Home::new() else { return };
+    let home = Home::new();
     // A child that forks twice and leaves the session, and does not listen to SIGTERM.
     let script = "(setsid sh -c 'trap \\\"\\\" TERM; echo $$ >escaped; while :; do sleep 1; done' &) ; exec sleep 99";
     home.manifest(&format!(
@@ -299,7 +293,7 @@ fn the_whole_tree_ends_with_it_and_a_killed_supervisor_blocks_nothing() {
 
 #[test]
 fn a_budget_that_is_used_up_ends_it_and_a_thousand_restarts_leak_nothing() {
-    let Some(home) = Home::new() else { return };
+    let home = Home::new();
     home.manifest("command = [\"false\"]\n[restart]\ndelay = \"10ms\"\nmax_delay = \"10ms\"\nmax_attempts = 3");
     home.run(&["install", "--no-wait"], 0);
     soon("it has failed", || {
@@ -353,7 +347,7 @@ fn a_budget_that_is_used_up_ends_it_and_a_thousand_restarts_leak_nothing() {
 
 #[test]
 fn in_the_foreground_it_passes_output_through_and_ends_with_a_signal() {
-    let Some(home) = Home::new() else { return };
+    let home = Home::new();
     home.manifest("command = [\"sh\", \"-c\", \"echo hello $GIVEN; exec sleep 99\"]");
     let child = home
         .command(&["run", "--manifest", "app.toml"])
@@ -380,7 +374,7 @@ fn in_the_foreground_it_passes_output_through_and_ends_with_a_signal() {
 
 #[test]
 fn an_app_that_says_itself_when_it_is_ready_is_waited_for() {
-    let Some(home) = Home::new() else { return };
+    let home = Home::new();
     let script = "import os, socket, time; time.sleep(0.5); s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); \
                   s.sendto(b'READY=1', os.environ['NOTIFY_SOCKET']); time.sleep(99)";
     home.manifest(&format!(
@@ -401,7 +395,7 @@ fn an_app_that_says_itself_when_it_is_ready_is_waited_for() {
 
 #[test]
 fn earlier_versions_come_back_by_a_rollback_and_three_are_kept() {
-    let Some(home) = Home::new() else { return };
+    let home = Home::new();
     let install = |argument: &str, code: i32| {
         home.manifest(&format!(
             "command = [\"sleep\", \"{argument}\"]\n[readiness]\nsettle = \"50ms\""
@@ -453,5 +447,52 @@ fn earlier_versions_come_back_by_a_rollback_and_three_are_kept() {
         assert_eq!(mode & 0o777, 0o600, "a version may hold secrets");
     }
     home.run(&["uninstall"], 0);
+    assert_eq!(home.left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn several_apps_are_all_or_none_and_start_after_what_they_require() {
+    let home = Home::new();
+    let write = |name: &str, service: &str| {
+        let text = format!("[app]\nname = \"{name}\"\n[readiness]\nsettle = \"300ms\"\n[service]\n{service}\n");
+        fs::write(home.path(&format!("{name}.toml")), text).unwrap();
+    };
+    // It runs only if what it requires was ready before.
+    let first = home.path("state/ready").display().to_string();
+    write(
+        "base",
+        &format!("command = [\"sh\", \"-c\", \"sleep 0.2; touch '{first}'; exec sleep 1000\"]"),
+    );
+    write(
+        "app",
+        &format!(
+            "command = [\"sh\", \"-c\", \"test -e '{first}' && exec sleep 1000\"]\n[dependencies]\nrequires = [\"base\"]"
+        ),
+    );
+    write(
+        "ends",
+        "command = [\"sh\", \"-c\", \"sleep 0.1; exit 3\"]\n[dependencies]\nrequires = [\"base\"]",
+    );
+    fs::create_dir(home.path("state")).unwrap();
+    let two = ["install", "-m", "app.toml", "-m", "base.toml"];
+    let said = home.run(&[&two[..], &["-m", "ends.toml"]].concat(), 1);
+    assert!(
+        said.contains("ends: it ended once") && said.contains("all of them are as they were"),
+        "{said}"
+    );
+    fs::remove_file(&first).unwrap();
+    assert_eq!(home.left(), Vec::<PathBuf>::new());
+    let said = home.run(&two, 0);
+    assert!(said.contains("2 apps: 2 installed"), "{said}");
+    home.run(&["status"], 0);
+    fs::remove_file(&first).unwrap();
+
+    let said = home.run(&[&two[..], &["-m", "ends.toml", "--keep-going"]].concat(), 1);
+    assert!(said.contains("3 apps: 2 unchanged, 1 failed, and undone"), "{said}");
+    home.run(&["status", "ends"], 4);
+    home.run(&["status", "app", "base"], 0);
+    home.run(&["uninstall", "base"], 1);
+    home.run(&["uninstall", "app"], 0);
+    home.run(&["uninstall", "base"], 0);
     assert_eq!(home.left(), Vec::<PathBuf>::new());
 }

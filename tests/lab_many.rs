@@ -286,6 +286,34 @@ fn circles_names_used_twice_and_two_scopes_are_refused() {
 }
 
 #[test]
+fn the_backend_that_was_asked_for_is_remembered() {
+    let lab = Lab::with_program("many-backend");
+    let clean = lab.listing(&FOLDERS);
+    app(&lab, "/srv/all/a.toml", "a", 100, SLEEP);
+    app(&lab, "/srv/all/b.toml", "b", 100, SLEEP);
+    install(&lab, "-m /srv/all/a.toml --backend embedded").expect(0);
+    assert_eq!(lab.run("systemctl show -P LoadState a").stdout.trim(), "not-found");
+    install(&lab, "-m /srv/all/b.toml --backend systemd").expect(0);
+    let out = lab.run("autoglm-boot status").expect(0);
+    assert!(
+        out.stdout.contains("a: ready") && out.stdout.contains("b: ready"),
+        "{}",
+        out.stdout
+    );
+    lab.run("autoglm-boot restart a").expect(0);
+    let out = install(&lab, "-m /srv/all").expect(1);
+    assert!(
+        out.stderr.contains("a is installed with the backend embedded"),
+        "{}",
+        out.stderr
+    );
+    install(&lab, "-m /srv/all --backend nonesuch").expect(2);
+    lab.run("autoglm-boot uninstall a && autoglm-boot uninstall b && rm -r /srv/all")
+        .expect(0);
+    assert_eq!(lab.listing(&FOLDERS), clean);
+}
+
+#[test]
 fn a_new_version_of_the_tool_over_a_hundred_apps_restarts_none() {
     let lab = Lab::with_program("many-upgrade");
     for number in 0..100 {

@@ -220,7 +220,15 @@ impl<'a> Keeper<'a> {
         }
         let is_exhausted = state == State::Over(Outcome::Exhausted);
         self.live.result = if is_exhausted { "start-limit-hit" } else { "" }.into();
-        self.live.restarts = self.machine.restarts();
+        let is_due = matches!(
+            state,
+            State::Waiting(_)
+                | State::Clearing {
+                    next: Next::Restart(_),
+                    ..
+                }
+        );
+        self.live.restarts = self.machine.restarts().saturating_sub(u32::from(is_due)); // one that is due is none yet
         (self.live.active, self.live.sub) = (active.into(), sub.into());
         self.tell(state);
         self.write();
@@ -235,7 +243,7 @@ impl<'a> Keeper<'a> {
                 ..
             } if !delay.is_zero() => self.note(&format!(
                 "{name} ended ({end}): restart {} in {}",
-                self.live.restarts,
+                self.machine.restarts(),
                 Span(delay)
             )),
             State::Over(Outcome::Failed | Outcome::Exhausted) => self.note(&format!("{name} failed: {end}")),
