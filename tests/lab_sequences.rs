@@ -111,6 +111,12 @@ fn two_hundred_random_sequences_of_verbs_and_faults_end_as_they_should() {
         "[app]\nname = \"app\"\n[service]\ncommand = [\"false\"]\n",
         0o644,
     );
+    // Another one, which fails with it, or alone.
+    lab.write(
+        "/srv/ends.toml",
+        "[app]\nname = \"ends\"\n[service]\ncommand = [\"false\"]\n",
+        0o644,
+    );
     let clean = lab.listing(&["/etc", "/var/lib"]);
     let mut scene = Scene {
         lab: &lab,
@@ -159,7 +165,14 @@ impl Scene<'_> {
                 self.run(&install, 0);
                 self.model.install(version);
             }
-            3 => self.run("install -q -m /srv/bad.toml", 1),
+            3 if self.random.below(3) == 0 => self.run("install -q -m /srv/bad.toml", 1),
+            3 if self.model.foreign && !is_ours || self.random.below(2) == 0 => {
+                self.run(&format!("{install} -m /srv/ends.toml"), 1);
+            }
+            3 => {
+                self.run(&format!("{install} -m /srv/ends.toml --keep-going"), 1);
+                self.model.install(version);
+            }
             4 => {
                 self.run("uninstall -q app", if is_ours { 0 } else { 4 });
                 if is_ours {

@@ -8,6 +8,7 @@ use crate::{cli, exit::Exit};
 /// Shows every mistake in the manifests.
 pub(super) fn run(context: &mut Context, args: &cli::Check) -> Outcome {
     let files = manifests::files(context, &args.manifest)?;
+    context.report.is_brief = files.len() > 1;
     let (checked, _) = manifests::checked(context, &files, &args.scope, false)?;
     let mut names = Vec::new();
     for (file, checked) in files.iter().zip(&checked) {

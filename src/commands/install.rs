@@ -24,6 +24,7 @@ use ended::{Ended, sum_up};
 /// Installs the apps, or shows what that would do.
 pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
     let files = manifests::files(context, &args.manifest)?;
+    context.report.is_brief = files.len() > 1;
     let (checked, wrong) = manifests::checked(context, &files, &args.scope, args.keep_going)?;
     let checked = manifests::in_order(checked)?;
     let scope = checked[0].service.scope;
@@ -45,7 +46,6 @@ pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
             again: None,
         })
         .collect();
-    context.report.is_brief = wanted.len() > 1;
     let receipts = backend.store().receipts(context.system)?;
     for (name, manifest) in manifests::gone(context, &args.manifest, &receipts) {
         context.report.note(&format!(
@@ -121,6 +121,9 @@ pub(super) fn install(
         .collect();
     if let [only] = answers.as_slice() {
         return Ok((Exit::Ok, only.clone()));
+    }
+    if let Some(hint) = backend.boot_hint("NAME") {
+        context.report.note(&hint);
     }
     Ok(sum_up(context, &outcomes, &answers, &dropped))
 }

@@ -174,7 +174,11 @@ fn checked(context: &mut Context, path: &Path, scope: &ScopeArgs) -> Result<Chec
     let checked = check::check(&manifest, &wish, context.system)
         .map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))?;
     for warning in &checked.warnings {
-        context.report.warn(warning);
+        if context.report.is_brief {
+            context.report.warn(&format!("{}: {warning}", checked.service.name));
+        } else {
+            context.report.warn(warning);
+        }
     }
     Ok(checked)
 }
