@@ -50,6 +50,9 @@ pub struct Live {
     pub has_job: bool,
     /// When it last left the inactive state, on the monotonic clock.
     pub started: Option<Duration>,
+    /// Whether it is certain that the service manager holds nothing of that name, not even that something else refers to it.
+    #[serde(default)]
+    pub is_nowhere: bool,
 }
 
 impl Live {

@@ -172,6 +172,10 @@ impl System for Real {
     }
 
     fn link(&self, path: &Path, target: &Path) -> io::Result<()> {
+        match platform::symlink(target, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made,
+        }
         let staging = staging(path);
         self.remove(&staging)?;
         platform::symlink(target, &staging)?;

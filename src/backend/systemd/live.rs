@@ -1,7 +1,7 @@
 //! What `systemctl show` says, as values. Properties, not the words of `systemctl status`: they are not localised.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -71,15 +71,15 @@ pub(super) fn parse(text: &str, units: &[String]) -> Vec<Live> {
         .collect()
 }
 
-/// The units of `systemctl list-units --plain` that are up, a line each: name, load, active, sub.
-pub(super) fn parse_up(text: &str) -> HashSet<&str> {
-    fn up(line: &str) -> Option<&str> {
+/// The units of `systemctl list-units --plain`, a line each (name, load, active, sub), and whether they are up.
+pub(super) fn parse_listed(text: &str) -> HashMap<&str, bool> {
+    fn unit(line: &str) -> Option<(&str, bool)> {
         let mut words = line.split_whitespace();
         let (unit, _load, active, sub) = (words.next()?, words.next()?, words.next()?, words.next()?);
         let is_up = matches!(active, "active" | "activating" | "reloading") && !sub.starts_with("auto-restart");
-        is_up.then_some(unit)
+        Some((unit, is_up))
     }
-    text.lines().filter_map(up).collect()
+    text.lines().filter_map(unit).collect()
 }
 
 fn set(live: &mut Live, key: &str, value: &str) {
@@ -118,6 +118,21 @@ fn micros(value: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_tells_what_is_up() {
+        let text = "a.service loaded active running A thing\nb.service not-found inactive dead b.service\n\
+                    c.service loaded activating auto-restart C\nd.service loaded failed failed D\n";
+        let mut listed: Vec<_> = parse_listed(text).into_iter().collect();
+        listed.sort_unstable();
+        let expected = [
+            ("a.service", true),
+            ("b.service", false),
+            ("c.service", false),
+            ("d.service", false),
+        ];
+        assert_eq!(listed, expected);
+    }
 
     #[test]
     fn every_unit_gets_its_own_block() {

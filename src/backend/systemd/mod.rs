@@ -107,13 +107,37 @@ impl Systemd {
     /// What the service manager says of apps; what it cannot know, it is not asked.
     fn lives(&self, look: &dyn Probe, apps: &[String], is_reachable: bool) -> Result<Vec<Live>, Failure> {
         let mut lives: Vec<_> = apps.iter().map(|app| Live::unknown(&self.unit(app))).collect();
-        let is_known = |live: &&mut Live| is_reachable && (self.is_user() || !live::is_unheard_of(look, &live.unit));
-        let known: Vec<_> = lives.iter_mut().filter(is_known).collect();
+        let (mut known, unheard): (Vec<_>, Vec<_>) = lives
+            .iter_mut()
+            .filter(|_| is_reachable)
+            .partition(|live| self.is_user() || !live::is_unheard_of(look, &live.unit));
+        // For one alone that question costs more than it saves.
+        if unheard.len() > 1 {
+            let listed = self.listed(look)?;
+            let in_memory = live::parse_listed(&listed);
+            for live in unheard {
+                live.is_nowhere = !in_memory.contains_key(live.unit.as_str());
+                known.extend((!live.is_nowhere).then_some(live));
+            }
+        }
         let units: Vec<_> = known.iter().map(|live| live.unit.clone()).collect();
         for (live, seen) in known.into_iter().zip(self.observe(look, &units)?) {
             *live = seen;
         }
         Ok(lives)
+    }
+
+    /// The services that the service manager holds in its memory, with one question, where `show` asks for one after the other.
+    fn listed(&self, look: &dyn Probe) -> Result<String, Failure> {
+        let list = [
+            "list-units",
+            "--type=service",
+            "--all",
+            "--plain",
+            "--no-legend",
+            "--full",
+        ];
+        answer(look, &self.systemctl(list))
     }
 
     fn app_state(&self, look: &dyn Probe, app: &str, live: Live) -> Result<AppState, Failure> {
@@ -182,23 +206,11 @@ impl Backend for Systemd {
         Ok(live::parse(&answer(look, &cmd)?, units))
     }
 
-    /// One question for all units, where `show` asks for one after the other.
     fn not_up(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<String>, Failure> {
-        let cmd = self.systemctl([
-            "list-units",
-            "--type=service",
-            "--all",
-            "--plain",
-            "--no-legend",
-            "--full",
-        ]);
-        let output = answer(look, &cmd)?;
-        let up = live::parse_up(&output);
-        Ok(units
-            .iter()
-            .filter(|unit| !up.contains(unit.as_str()))
-            .cloned()
-            .collect())
+        let listed = self.listed(look)?;
+        let services = live::parse_listed(&listed);
+        let is_down = |unit: &&String| !services.get(unit.as_str()).is_some_and(|is_up| *is_up);
+        Ok(units.iter().filter(is_down).cloned().collect())
     }
 
     fn state(&self, look: &dyn Probe, apps: &[String]) -> Result<State, Failure> {

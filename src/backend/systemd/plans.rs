@@ -85,7 +85,7 @@ impl Systemd {
             plan.of(&draft.unit, self.unit_steps(draft));
         }
         if !reloads.is_empty() {
-            plan.shared([self.reload(&reloads)]);
+            plan.shared(self.reload(&reloads));
         }
         self.start(&mut plan, &drafts, options);
         for draft in &drafts {
@@ -218,16 +218,17 @@ impl Systemd {
         (!reset.units.is_empty()).then(|| Step::run_if(reset, Condition::Failed).on_rollback())
     }
 
-    /// A name that systemd has never heard of needs no reload, as long as systemd agrees afterwards. Of several names that
-    /// question would cost more than the reload; they need exactly one, changed or new.
-    fn reload(&self, drafts: &[&Draft]) -> Step {
+    /// A unit that systemd holds nothing of needs no reload; where that is not known before, systemd is asked afterwards.
+    /// Units that are changed need exactly one.
+    fn reload(&self, drafts: &[&Draft]) -> Option<Step> {
         let cmd = self.systemctl(["daemon-reload"]);
         match drafts {
+            _ if drafts.iter().all(|draft| draft.state.live.is_nowhere) => None,
             [only] if only.state.live.load == "not-found" => {
                 let units = vec![only.unit.clone()];
-                Step::run_if(cmd, Condition::Stale { units })
+                Some(Step::run_if(cmd, Condition::Stale { units }))
             }
-            _ => Step::run(cmd),
+            _ => Some(Step::run(cmd)),
         }
     }
 
