@@ -146,7 +146,7 @@ def away(names):
     """Stops and removes what a measure has left, so that the next begins as it did."""
     systemctl("stop", *names)
     systemctl("reset-failed")
-    subprocess.run(f"rm -rf {UNITS}/*-*.service {UNITS}/*.wants/*-*.service {UNITS}/many.target*", shell=True, check=True)
+    subprocess.run(f"rm -rf {UNITS}/*-*.service {UNITS}/*.wants/*-*.service", shell=True, check=True)
     systemctl("daemon-reload")
 
 
@@ -154,10 +154,9 @@ def floor_of(count):
     units = rendered("floor", count)
 
     def act():
-        link_all(units, "many.target")
-        write(f"{UNITS}/many.target", "[Unit]\nDescription=many\n")
+        link_all(units, "multi-user.target")
         systemctl("daemon-reload")
-        systemctl("start", "many.target")
+        systemctl("start", "multi-user.target")
 
     taken = seconds(act)
     systemctl("is-active", "-q", *units)
