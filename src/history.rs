@@ -57,8 +57,11 @@ pub fn record(
     let mut steps = Vec::new();
     receipt.history = old.map_or_else(Vec::new, |old| old.history.clone());
     if app.service() != Some(&version.service) {
-        steps.extend(put_by(store, name, app, &receipt.history)?);
         let number = receipt.history.last().map_or(1, |entry| entry.number + 1);
+        match &app.version {
+            Some(earlier) => steps.extend(put_by(store, name, earlier, &receipt.history)?),
+            None => drop(receipt.history.pop()), // its record is gone: it cannot be kept
+        }
         receipt.history.push(Entry {
             number,
             version: receipt.version.clone(),
@@ -81,8 +84,8 @@ pub fn record(
 }
 
 /// Keeps the version that is installed under its number.
-fn put_by(store: &Store, name: &str, app: &AppState, history: &[Entry]) -> Result<Vec<Step>, Failure> {
-    let (Some(version), Some(entry)) = (&app.version, history.last()) else {
+fn put_by(store: &Store, name: &str, version: &Version, history: &[Entry]) -> Result<Vec<Step>, Failure> {
+    let Some(entry) = history.last() else {
         return Ok(Vec::new());
     };
     let mut steps = Vec::new();
@@ -111,4 +114,35 @@ pub fn forget(store: &Store, receipt: &Receipt) -> Vec<Step> {
     steps.extend(records.map(|path| Step::Remove { path }));
     steps.push(Step::Rmdir { path: store.app(name) });
     steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed<T: for<'de> Deserialize<'de>>(json: &str) -> T {
+        serde_json::from_str(json).expect("it is of this format")
+    }
+
+    /// Else its number would be listed without its file, and the next update would write into a folder that is not there.
+    #[test]
+    fn a_version_whose_record_is_gone_is_not_listed_as_kept() {
+        let version: Version = parsed(include_str!("../tests/formats/1/installed.json"));
+        let mut receipt: Receipt = parsed(include_str!("../tests/formats/1/receipt.json"));
+        receipt.history.truncate(1);
+        let app = AppState {
+            receipt: Some(receipt.clone()),
+            ..AppState::default()
+        };
+        let store = Store::new("/state".into());
+        let steps = record(&store, &version, &app, receipt, None).expect("it can be written down");
+        let lines: Vec<_> = steps.iter().filter_map(Step::path).collect();
+        assert_eq!(lines, [store.installed_path("app"), store.receipt_path("app")]);
+        let Some(Step::WriteFile { text, .. }) = steps.last() else {
+            panic!("{steps:?}");
+        };
+        let written: Receipt = parsed(text);
+        let numbers: Vec<_> = written.history.iter().map(|entry| entry.number).collect();
+        assert_eq!(numbers, [2]);
+    }
 }

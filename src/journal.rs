@@ -17,6 +17,10 @@ use crate::{
     system::{EntryKind, Probe, System, staging},
 };
 
+mod found;
+
+pub use found::{Found, find, pending, sweep};
+
 /// The version of the format written here.
 const FORMAT: u32 = 1;
 const PREFIX: &str = "intent.";
@@ -82,19 +86,6 @@ pub enum Mark {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Journal {
     path: PathBuf,
-}
-
-/// A journal that was found: what was meant and how far it came.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// Where it lies.
-    pub journal: Journal,
-    /// What was meant.
-    pub intent: Intent,
-    /// Whether all of it was done.
-    pub is_committed: bool,
-    /// Steps that were begun.
-    pub begun: usize,
 }
 
 impl Intent {
@@ -224,73 +215,5 @@ pub fn boot_id(look: &dyn Probe) -> String {
     String::from_utf8_lossy(&id).trim().to_owned()
 }
 
-/// The verb and an app of every journal that lies there: readable by anybody.
-pub fn pending(state: &Path, look: &dyn Probe) -> io::Result<Vec<(String, String)>> {
-    let mut pending = Vec::new();
-    for path in look.list(state)? {
-        let Some((verb, name)) = parse_name(&path) else {
-            continue;
-        };
-        if !name.starts_with('+') {
-            pending.push((verb, name));
-            continue;
-        }
-        let names = look.read(&path.with_extension(NAMES)).unwrap_or_default();
-        let names = String::from_utf8_lossy(&names).into_owned();
-        pending.extend(names.lines().map(|name| (verb.clone(), name.to_owned())));
-    }
-    Ok(pending)
-}
-
-/// The journals that lie there, read.
-pub fn find(state: &Path, look: &dyn Probe) -> io::Result<Vec<Found>> {
-    look.list(state)?
-        .into_iter()
-        .filter(|path| parse_name(path).is_some())
-        .map(|path| read(path, look))
-        .collect()
-}
-
-/// Removes lists of names whose journal was never written, or is gone.
-pub fn sweep(state: &Path, system: &dyn System) -> io::Result<()> {
-    let is_list = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with(PREFIX) && path.extension().is_some_and(|extension| extension == NAMES)
-    };
-    let lists = system.list(state)?;
-    lists
-        .iter()
-        .filter(|path| is_list(path))
-        .try_for_each(|path| system.remove(path))
-}
-
-fn read(path: PathBuf, look: &dyn Probe) -> io::Result<Found> {
-    let bytes = look.read(&path)?;
-    let mut lines = bytes.split(|&b| b == b'\n');
-    let intent: Intent = serde_json::from_slice(lines.next().unwrap_or_default())?;
-    if intent.format != FORMAT {
-        return Err(io::Error::other(format!(
-            "{} was written by a newer autoglm-boot (format {})",
-            path.display(),
-            intent.format
-        )));
-    }
-    let marks: Vec<Mark> = lines.map_while(|line| serde_json::from_slice(line).ok()).collect();
-    let begun = marks.iter().filter_map(|mark| match mark {
-        Mark::Begun(number) => Some(number + 1),
-        _ => None,
-    });
-    Ok(Found {
-        journal: Journal { path },
-        is_committed: marks.contains(&Mark::Committed),
-        begun: begun.max().unwrap_or_default(),
-        intent,
-    })
-}
-
-/// `intent.install.hello.jsonl` → install, hello.
-fn parse_name(path: &Path) -> Option<(String, String)> {
-    let name = path.file_name()?.to_str()?.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
-    let (verb, app) = name.split_once('.')?;
-    Some((verb.into(), app.into()))
-}
+#[cfg(test)]
+mod tests;

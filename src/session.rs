@@ -54,10 +54,7 @@ impl<'a> Session<'a> {
                 Exit::UndoIncomplete,
                 format!("an earlier run was interrupted and its journal cannot be read: {error}"),
             )
-            .repair(format!(
-                "look at {}, put right what it names, and remove it",
-                session.state().display()
-            ))
+            .repair("look at it, put right what it names, and remove it")
         })?;
         for found in &found {
             let planner = backend::named(host, &found.intent.backend, backend.scope())?;
