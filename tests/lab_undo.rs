@@ -1,0 +1,89 @@
+//! What an undo leaves: everything as it was, also what only needs the app; and an app that cannot be started again keeps nobody
+//! else waiting.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::lab::{Lab, Out};
+
+const SLEEP: &str = "command = [\"sleep\", \"1000\"]";
+
+/// Writes `/srv/NAME.toml`: a table `[service]` to go on from, of an app that is soon ready.
+fn manifest(lab: &Lab, name: &str, service: &str) {
+    with_settle(lab, name, "100ms", service);
+}
+
+fn with_settle(lab: &Lab, name: &str, settle: &str, service: &str) {
+    let text = format!("[app]\nname = \"{name}\"\n[readiness]\nsettle = \"{settle}\"\n[service]\n{service}\n");
+    lab.write(&format!("/srv/{name}.toml"), &text, 0o644);
+}
+
+fn install(lab: &Lab, name: &str) -> Out {
+    lab.run(&format!("autoglm-boot install -m /srv/{name}.toml"))
+}
+
+fn has_journal(lab: &Lab) -> bool {
+    lab.run("ls /var/lib/autoglm-boot/intent.*").code == 0
+}
+
+#[test]
+fn an_app_that_was_in_trouble_before_a_failed_update_can_still_be_repaired_by_the_next() {
+    let lab = Lab::with_program("undo-trouble");
+    let restart = "[restart]\ndelay = \"200ms\"\nmax_attempts = 0";
+    let needs_file = "pre_start = [[\"test\", \"-e\", \"/srv/there\"]]";
+    manifest(&lab, "app", &format!("{SLEEP}\n{needs_file}\n{restart}"));
+    lab.run("touch /srv/there").expect(0);
+    install(&lab, "app").expect(0);
+    lab.run("rm /srv/there; kill -KILL $(systemctl show -P MainPID app); sleep 0.5")
+        .expect(0);
+    lab.run("autoglm-boot status app").expect(7);
+    let before = lab.listing(&["/etc"]);
+
+    manifest(&lab, "app", "command = [\"false\"]");
+    let start = Instant::now();
+    let out = install(&lab, "app").expect(1);
+    assert!(out.stderr.contains("the earlier version is back"), "{}", out.stderr);
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    assert_eq!(lab.listing(&["/etc"]), before);
+    lab.run("autoglm-boot status app").expect(7);
+    manifest(&lab, "app", SLEEP);
+    install(&lab, "app").expect(0);
+}
+
+#[test]
+fn what_cannot_be_started_again_is_told_once_and_keeps_nobody_waiting() {
+    let lab = Lab::with_program("undo-down");
+    manifest(
+        &lab,
+        "app",
+        "command = [\"sh\", \"-c\", \"test -e /srv/there && exec sleep 1000\"]",
+    );
+    lab.run("touch /srv/there").expect(0);
+    install(&lab, "app").expect(0);
+    lab.run("rm /srv/there").expect(0);
+    manifest(&lab, "app", "command = [\"false\"]");
+    let out = install(&lab, "app").expect(8);
+    assert!(
+        out.stderr
+            .contains("the earlier version is back, but does not run as it did"),
+        "{}",
+        out.stderr
+    );
+    assert!(!has_journal(&lab));
+    manifest(&lab, "other", SLEEP);
+    install(&lab, "other").expect(0);
+
+    // The same of a run that was killed: whoever comes next undoes it, and goes on.
+    lab.run("touch /srv/there; autoglm-boot restart app; rm /srv/there")
+        .expect(0);
+    with_settle(&lab, "app", "1m", "command = [\"sleep\", \"1001\"]");
+    lab.run("timeout -s KILL 2 autoglm-boot install -m /srv/app.toml")
+        .expect(137);
+    assert!(has_journal(&lab));
+    manifest(&lab, "third", SLEEP);
+    let out = install(&lab, "third").expect(0);
+    assert!(out.stderr.contains("is back, but does not run"), "{}", out.stderr);
+    assert!(!has_journal(&lab));
+}
