@@ -87,3 +87,23 @@ fn what_cannot_be_started_again_is_told_once_and_keeps_nobody_waiting() {
     assert!(out.stderr.contains("is back, but does not run"), "{}", out.stderr);
     assert!(!has_journal(&lab));
 }
+
+#[test]
+fn what_requires_an_app_runs_again_after_an_update_of_it_that_could_not_even_start() {
+    let lab = Lab::with_program("undo-dependants");
+    manifest(&lab, "db", SLEEP);
+    for (name, needed) in [("web", "db"), ("front", "web"), ("stopped", "db")] {
+        manifest(
+            &lab,
+            name,
+            &format!("{SLEEP}\n[dependencies]\nrequires = [\"{needed}\"]"),
+        );
+    }
+    lab.run("autoglm-boot install -m /srv && autoglm-boot stop stopped")
+        .expect(0);
+    manifest(&lab, "db", "command = [\"sleep\", \"1001\"]\npre_start = [[\"false\"]]");
+    install(&lab, "db").expect(1);
+    lab.run("timeout 5 sh -c 'until autoglm-boot status db web front; do sleep 0.1; done'")
+        .expect(0);
+    lab.run("autoglm-boot status stopped").expect(3);
+}

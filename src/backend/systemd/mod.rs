@@ -140,6 +140,22 @@ impl Systemd {
         answer(look, &self.systemctl(list))
     }
 
+    /// Units that run and need it, and those that need these.
+    fn dependants(&self, look: &dyn Probe, live: &Live) -> Result<Vec<String>, Failure> {
+        let mut found = Vec::new();
+        let mut next = live.required_by.clone();
+        while !next.is_empty() {
+            next.retain(|unit| unit.ends_with(".service") && !found.contains(unit));
+            let up = self.observe(look, &next)?.into_iter().filter(Live::is_up);
+            next.clear();
+            for live in up {
+                next.extend(live.required_by);
+                found.push(live.unit);
+            }
+        }
+        Ok(found)
+    }
+
     fn app_state(&self, look: &dyn Probe, app: &str, live: Live) -> Result<AppState, Failure> {
         let (path, store) = (self.path(app), self.store());
         let unreadable = |error| Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()));
@@ -220,6 +236,7 @@ impl Backend for Systemd {
         for (app, live) in apps.iter().zip(self.lives(look, apps, is_reachable)?) {
             states.push(AppState {
                 links: links.remove(&live.unit).unwrap_or_default(),
+                dependants: self.dependants(look, &live)?,
                 ..self.app_state(look, app, live)?
             });
         }

@@ -107,7 +107,7 @@ impl Systemd {
     }
 
     /// What starts the earlier versions again after an undo, and sees that they run. One that was only on its way up may never
-    /// have come: it is started, and not waited for.
+    /// have come: it is started, and not waited for. So is what needs them.
     pub(super) fn revive<'a>(&self, plan: &mut Plan, apps: impl Iterator<Item = &'a AppState>) {
         let (active, rising): (Vec<_>, Vec<_>) = apps.partition(|app| app.live.active == "active");
         let units = |apps: &[&AppState]| apps.iter().map(|app| app.live.unit.clone()).collect::<Vec<_>>();
@@ -118,6 +118,14 @@ impl Systemd {
         if !active.is_empty() {
             let restart = self.systemctl(["restart"]).units(units(&active));
             plan.shared([Step::run(restart).on_rollback()]);
+        }
+        for app in active.iter().chain(&rising) {
+            if !app.dependants.is_empty() {
+                let args = ["--no-block", "start", "--"].map(str::to_owned).into_iter();
+                let mut cmd = self.systemctl([]);
+                cmd.args.extend(args.chain(app.dependants.iter().cloned()));
+                plan.of(&app.live.unit, [Step::Launch { cmd }.on_rollback()]);
+            }
         }
         for app in active {
             let unit = app.live.unit.clone();
