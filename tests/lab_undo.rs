@@ -107,3 +107,13 @@ fn what_requires_an_app_runs_again_after_an_update_of_it_that_could_not_even_sta
         .expect(0);
     lab.run("autoglm-boot status stopped").expect(3);
 }
+
+#[test]
+fn an_update_of_systemd_itself_undoes_nothing() {
+    let lab = Lab::with_program("undo-reexec");
+    with_settle(&lab, "app", "6s", SLEEP);
+    lab.run("(sleep 1; for i in 1 2 3 4 5; do systemctl daemon-reexec; done) >/dev/null 2>&1 &")
+        .expect(0);
+    install(&lab, "app").expect(0);
+    lab.run("autoglm-boot status app").expect(0);
+}

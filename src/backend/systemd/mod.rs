@@ -137,7 +137,29 @@ impl Systemd {
             "--no-legend",
             "--full",
         ];
-        answer(look, &self.systemctl(list))
+        self.answer(look, &self.systemctl(list))
+    }
+
+    /// What systemctl(1) says to a question. A service manager that replaces itself (`daemon-reexec`, as an update of systemd
+    /// does) drops who asks, and answers soon again.
+    fn answer(&self, look: &dyn Probe, cmd: &Cmd) -> Result<String, Failure> {
+        const SOON: Duration = Duration::from_secs(5);
+        const PAUSE: Duration = Duration::from_millis(100);
+        let failed = |cause: &str| {
+            Failure::new(Exit::Failed, format!("systemd does not answer: `{cmd}`: {cause}"))
+                .repair("is systemd running, and may this user talk to it? Try `systemctl is-system-running`")
+        };
+        let start = look.monotonic();
+        loop {
+            let output = look.query(cmd).map_err(|error| failed(&error.to_string()))?;
+            if output.is_ok() {
+                return Ok(output.stdout);
+            }
+            if !self.is_reachable(look) || look.monotonic().saturating_sub(start) > SOON {
+                return Err(failed(output.stderr.trim()));
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// Units that run and need it, and those that need these.
@@ -219,7 +241,7 @@ impl Backend for Systemd {
         let cmd = self
             .systemctl(["show", live::PROPERTIES, "--"])
             .units(units.iter().cloned());
-        Ok(live::parse(&answer(look, &cmd)?, units))
+        Ok(live::parse(&self.answer(look, &cmd)?, units))
     }
 
     fn not_up(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<String>, Failure> {
@@ -311,19 +333,6 @@ impl Backend for Systemd {
     fn logs(&self, _: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Cmd, Failure> {
         Ok(self.log_command(unit, query))
     }
-}
-
-/// What systemctl(1) says to a question.
-fn answer(look: &dyn Probe, cmd: &Cmd) -> Result<String, Failure> {
-    let failed = |cause: &str| {
-        Failure::new(Exit::Failed, format!("systemd does not answer: `{cmd}`: {cause}"))
-            .repair("is systemd running, and may this user talk to it? Try `systemctl is-system-running`")
-    };
-    let output = look.query(cmd).map_err(|error| failed(&error.to_string()))?;
-    if !output.is_ok() {
-        return Err(failed(output.stderr.trim()));
-    }
-    Ok(output.stdout)
 }
 
 /// loginctl(1), `enable-linger`: a file of the user's name.
