@@ -131,7 +131,7 @@ impl Systemd {
             let unit = app.live.unit.clone();
             let (condition, deadline) = match &app.receipt {
                 Some(receipt) => (
-                    receipt.ready(app.service(), &unit),
+                    receipt.ready(app.service(), &unit, 0),
                     Duration::from_millis(receipt.start_timeout_ms),
                 ),
                 None => (Condition::Running { unit: unit.clone() }, SLACK),
