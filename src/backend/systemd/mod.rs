@@ -17,6 +17,7 @@ use crate::{
     system::{Cmd, EntryKind, Output, Probe},
 };
 
+mod ask;
 mod change;
 mod journal;
 mod live;
@@ -127,57 +128,6 @@ impl Systemd {
         Ok(lives)
     }
 
-    /// The services that the service manager holds in its memory, with one question, where `show` asks for one after the other.
-    fn listed(&self, look: &dyn Probe) -> Result<String, Failure> {
-        let list = [
-            "list-units",
-            "--type=service",
-            "--all",
-            "--plain",
-            "--no-legend",
-            "--full",
-        ];
-        self.answer(look, &self.systemctl(list))
-    }
-
-    /// What systemctl(1) says to a question. A service manager that replaces itself (`daemon-reexec`, as an update of systemd
-    /// does) drops who asks, and answers soon again.
-    fn answer(&self, look: &dyn Probe, cmd: &Cmd) -> Result<String, Failure> {
-        const SOON: Duration = Duration::from_secs(5);
-        const PAUSE: Duration = Duration::from_millis(100);
-        let failed = |cause: &str| {
-            Failure::new(Exit::Failed, format!("systemd does not answer: `{cmd}`: {cause}"))
-                .repair("is systemd running, and may this user talk to it? Try `systemctl is-system-running`")
-        };
-        let start = look.monotonic();
-        loop {
-            let output = look.query(cmd).map_err(|error| failed(&error.to_string()))?;
-            if output.is_ok() {
-                return Ok(output.stdout);
-            }
-            if !self.is_reachable(look) || look.monotonic().saturating_sub(start) > SOON {
-                return Err(failed(output.stderr.trim()));
-            }
-            std::thread::sleep(PAUSE);
-        }
-    }
-
-    /// Units that run and need it, and those that need these.
-    fn dependants(&self, look: &dyn Probe, live: &Live) -> Result<Vec<String>, Failure> {
-        let mut found = Vec::new();
-        let mut next = live.required_by.clone();
-        while !next.is_empty() {
-            next.retain(|unit| unit.ends_with(".service") && !found.contains(unit));
-            let up = self.observe(look, &next)?.into_iter().filter(Live::is_up);
-            next.clear();
-            for live in up {
-                next.extend(live.required_by);
-                found.push(live.unit);
-            }
-        }
-        Ok(found)
-    }
-
     fn app_state(&self, look: &dyn Probe, app: &str, live: Live) -> Result<AppState, Failure> {
         let (path, store) = (self.path(app), self.store());
         let unreadable = |error| Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()));
@@ -237,6 +187,9 @@ impl Backend for Systemd {
     fn observe(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<Live>, Failure> {
         if units.is_empty() {
             return Ok(Vec::new());
+        }
+        if self.is_user() && !self.is_reachable(look) {
+            return Ok(units.iter().map(|unit| self.at_rest(look, unit)).collect());
         }
         let cmd = self
             .systemctl(["show", live::PROPERTIES, "--"])
@@ -306,6 +259,13 @@ impl Backend for Systemd {
         if cmd.program == "loginctl" {
             return Failure::new(Exit::Privilege, format!("lingering is denied: `{cmd}`: {said}")).repair(format!(
                 "an administrator allows it once: sudo loginctl enable-linger {}",
+                self.host.user_name()
+            ));
+        }
+        if self.is_user() && !self.is_reachable(look) {
+            let message = format!("`{cmd}`: the user's service manager does not run");
+            return Failure::new(Exit::Failed, message).repair(format!(
+                "it runs while {0} is logged in, or always: sudo loginctl enable-linger {0}",
                 self.host.user_name()
             ));
         }

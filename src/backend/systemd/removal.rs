@@ -28,8 +28,7 @@ impl Systemd {
                 condition: Condition::Manager,
                 deadline: SLACK,
             };
-            let reload = Step::run(self.systemctl(["daemon-reload"]));
-            plan.shared([answers.on_rollback(), reload.on_rollback()]);
+            plan.shared([answers.on_rollback(), self.reload_again()]);
         }
         if app.live.is_up() {
             self.revive(&mut plan, std::iter::once(app));
