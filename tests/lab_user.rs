@@ -257,3 +257,17 @@ fn without_a_service_manager_apps_are_told_as_stopped_and_what_was_cut_short_is_
     assert!(out.stdout.contains("undoing it"), "{}", out.stdout);
     assert_eq!(lab.listing(&["/home"]), installed);
 }
+
+#[test]
+fn a_user_that_may_not_end_its_lingering_uninstalls_all_the_same_and_is_told() {
+    let lab = lab("user-lingers");
+    lab.run("autoglm-boot install --user=anna -m /srv/app.toml").expect(0);
+    let out = lab.as_user("anna", "autoglm-boot uninstall app").expect(0);
+    assert!(
+        out.stderr.contains("sudo loginctl disable-linger anna"),
+        "{}",
+        out.stderr
+    );
+    assert_eq!(lab.run("find /home/anna -newer /srv/app.toml ! -type d").stdout, "");
+    lab.as_user("anna", "autoglm-boot status app").expect(4);
+}

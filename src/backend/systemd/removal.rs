@@ -97,7 +97,8 @@ impl Systemd {
         }
         let enable = Cmd::new("loginctl", ["enable-linger", &user]).privileged();
         let disable = Cmd::new("loginctl", ["disable-linger", &user]).privileged();
-        vec![Step::run(enable).on_undo(), Step::run(disable)]
+        // Where that is denied the app goes all the same, and the user lingers on.
+        vec![Step::Launch { cmd: enable }.on_undo(), Step::Launch { cmd: disable }]
     }
 
     /// Start, stop or restart of what is installed.
