@@ -271,3 +271,13 @@ fn a_user_that_may_not_end_its_lingering_uninstalls_all_the_same_and_is_told() {
     assert_eq!(lab.run("find /home/anna -newer /srv/app.toml ! -type d").stdout, "");
     lab.as_user("anna", "autoglm-boot status app").expect(4);
 }
+
+#[test]
+fn the_runtime_folder_of_whoever_called_su_is_not_taken_for_ones_own() {
+    let lab = lab("user-su");
+    lab.run("loginctl enable-linger anna && mkdir -p -m 700 /run/user/0")
+        .expect(0);
+    let su = "XDG_RUNTIME_DIR=/run/user/0 autoglm-boot";
+    lab.as_user("anna", &format!("{su} install -m /srv/app.toml")).expect(0);
+    lab.as_user("anna", &format!("{su} status app")).expect(0);
+}
