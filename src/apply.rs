@@ -24,7 +24,7 @@ mod undo;
 mod wait;
 
 use hands::Hands;
-use undo::Extent;
+use undo::{Extent, Left};
 
 /// How long an undo waits for what it has to wait for.
 const UNDO_DEADLINE: Duration = Duration::from_mins(2);
@@ -101,11 +101,14 @@ pub fn recover(session: &Session, backend: &dyn Backend, found: &Found, report: 
     } else {
         intent.plan.tasks.len()
     };
-    let errors = run.undo(begun, Extent::All, &|_| true, report);
-    if errors.is_empty() {
-        return run.close();
+    let left = run.undo(begun, Extent::All, &|_| true, report);
+    if !left.open.is_empty() {
+        return Err(run.incomplete("an earlier run was interrupted", &left.all()));
     }
-    Err(run.incomplete("an earlier run was interrupted", &errors))
+    for down in &left.down {
+        report.warn(&format!("what was there before is back, but does not run: {down}"));
+    }
+    run.close()
 }
 
 /// Does what the plan says, with nothing to undo: a start, a stop. The error is the step's own.
@@ -233,7 +236,8 @@ impl<'a> Run<'a> {
             next += 1;
         }
         report.failed(&failure);
-        let errors = self.undo(begun, Extent::Part, &|of| gone.iter().any(|gone| gone == of), report);
+        let left = self.undo(begun, Extent::Part, &|of| gone.iter().any(|gone| gone == of), report);
+        let errors = left.all();
         if !errors.is_empty() {
             return Err(Failure::new(
                 failure.exit,
@@ -257,8 +261,8 @@ impl<'a> Run<'a> {
     /// Undoes, and makes of the failure what the user is told.
     fn backward(&self, begun: usize, failure: Failure, report: &mut Report) -> Failure {
         report.failed(&failure);
-        let errors = if begun == 0 {
-            Vec::new()
+        let undone = if begun == 0 {
+            Left::default()
         } else {
             self.undo(begun, Extent::All, &|unit| !self.dropped.contains_key(unit), report)
         };
@@ -266,11 +270,17 @@ impl<'a> Run<'a> {
         for dropped in self.dropped.values() {
             let _ = write!(message, "\n{}", dropped.message); // writing to a string cannot fail
         }
-        if !errors.is_empty() {
-            return self.incomplete(&message, &errors);
+        if !undone.open.is_empty() {
+            return self.incomplete(&message, &undone.all());
         }
         if let Err(left) = self.close() {
             return left;
+        }
+        if !undone.down.is_empty() {
+            let down = undone.down.join("\n  ");
+            let message =
+                format!("{message}\nUndone: the earlier version is back, but does not run as it did:\n  {down}");
+            return Failure::new(Exit::UndoIncomplete, message).repair("look at its output, repair it, and start it");
         }
         let undone = if begun == 0 {
             "Nothing was changed."

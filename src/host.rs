@@ -81,7 +81,7 @@ fn facts(look: &dyn Probe, init: Init, user: User) -> Host {
     Host {
         init,
         systemd: (init == Init::Systemd).then(|| systemd_version(look)).flatten(),
-        runtime: folder("XDG_RUNTIME_DIR", PathBuf::from(format!("/run/user/{}", user.uid))),
+        runtime: runtime(look, user.uid),
         config: folder("XDG_CONFIG_HOME", home.join(".config")),
         state: folder("XDG_STATE_HOME", home.join(".local/state")),
         program: look.program(),
@@ -136,6 +136,16 @@ fn leads_to(look: &dyn Probe, path: &str) -> Option<PathBuf> {
         }
     }
     None
+}
+
+/// Only the user's own is meant: `su` without `-` leaves that of whoever called it ("must be owned by the user", XDG Base
+/// Directory Specification).
+fn runtime(look: &dyn Probe, uid: u32) -> PathBuf {
+    let is_own = |path: &PathBuf| matches!(look.target(path), Ok(Some(entry)) if entry.uid == uid);
+    let written = look.env("XDG_RUNTIME_DIR").map(PathBuf::from);
+    written
+        .filter(|path| path.is_absolute() && is_own(path))
+        .unwrap_or_else(|| PathBuf::from(format!("/run/user/{uid}")))
 }
 
 impl Host {

@@ -120,13 +120,14 @@ impl Receipt {
         *self == new
     }
 
-    /// Ready, as the receipt tells it; a command probe is in the version only.
-    pub fn ready(&self, service: Option<&Service>, unit: &str) -> Condition {
+    /// Ready, as the receipt tells it; a command probe is in the version only. `restarts`: those that there were before, which are
+    /// forgiven.
+    pub fn ready(&self, service: Option<&Service>, unit: &str, restarts: u32) -> Condition {
         Condition::Ready {
             unit: unit.into(),
             readiness: service.map_or(&self.readiness, |service| &service.readiness).clone(),
             start_type: self.start_type,
-            restarts: 0,
+            restarts,
         }
     }
 

@@ -357,3 +357,23 @@ fn a_change_restarts_the_app_only_if_the_app_would_notice() {
     install("stop_timeout = \"7s\"\nenvironment = { A = \"1\" }", "100ms", "two");
     assert_ne!(show("MainPID"), restarted, "an environment is only read at a start");
 }
+
+#[test]
+fn a_start_of_what_runs_again_after_a_crash_is_well_and_one_that_waits_for_its_restart_begins_at_once() {
+    let lab = Lab::with_program("crashed");
+    lab.write(
+        "/srv/app.toml",
+        "[app]\nname = \"app\"\n[service]\ncommand = [\"sleep\", \"1000\"]\n[readiness]\nsettle = \"50ms\"\n[restart]\ndelay = \"1s\"\n",
+        0o644,
+    );
+    lab.run("autoglm-boot install -m /srv/app.toml").expect(0);
+    let crash = "kill -KILL $(systemctl show -P MainPID app)";
+    lab.run(&format!(
+        "{crash}; sleep 1.5; systemctl show -P NRestarts app | grep -x 1"
+    ))
+    .expect(0);
+    lab.run("autoglm-boot start app").expect(0);
+    lab.run(&format!("{crash}; sleep 0.2; autoglm-boot start app"))
+        .expect(0);
+    lab.run("systemctl show -P NRestarts app | grep -x 0").expect(0);
+}

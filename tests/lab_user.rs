@@ -217,3 +217,67 @@ fn an_app_outlives_the_session_it_was_installed_in_if_its_user_lingers_and_only_
     log_out(&lab, &session);
     assert!(is_gone());
 }
+
+#[test]
+fn without_a_service_manager_apps_are_told_as_stopped_and_what_was_cut_short_is_undone() {
+    let lab = lab("user-asleep");
+    let asleep = || {
+        lab.run("loginctl disable-linger anna; timeout 30 sh -c 'while [ -e /run/user/$(id -u anna)/systemd/private ]; do sleep 0.1; done'")
+            .expect(0)
+    };
+    lab.run("loginctl enable-linger anna").expect(0);
+    lab.as_user("anna", "autoglm-boot install -m /srv/app.toml").expect(0);
+    let installed = lab.listing(&["/home"]);
+    asleep();
+    let out = lab.as_user("anna", "autoglm-boot status app").expect(3);
+    assert!(
+        out.stdout.starts_with("app: stopped: the user's service manager"),
+        "{}",
+        out.stdout
+    );
+    lab.as_user("anna", "autoglm-boot list").expect(0);
+    let out = lab.as_user("anna", "autoglm-boot start app").expect(7);
+    assert!(
+        out.stderr.contains("sudo loginctl enable-linger anna"),
+        "{}",
+        out.stderr
+    );
+
+    lab.run("loginctl enable-linger anna").expect(0);
+    lab.write(
+        "/srv/app.toml",
+        &APP.replace("1000", "2000").replace("100ms", "1m"),
+        0o644,
+    );
+    lab.as_user("anna", "timeout -s KILL 2 autoglm-boot install -m /srv/app.toml")
+        .expect(137);
+    assert_ne!(lab.listing(&["/home"]), installed);
+    asleep();
+    let out = lab.as_user("anna", "autoglm-boot uninstall no-such-app").expect(4);
+    assert!(out.stdout.contains("undoing it"), "{}", out.stdout);
+    assert_eq!(lab.listing(&["/home"]), installed);
+}
+
+#[test]
+fn a_user_that_may_not_end_its_lingering_uninstalls_all_the_same_and_is_told() {
+    let lab = lab("user-lingers");
+    lab.run("autoglm-boot install --user=anna -m /srv/app.toml").expect(0);
+    let out = lab.as_user("anna", "autoglm-boot uninstall app").expect(0);
+    assert!(
+        out.stderr.contains("sudo loginctl disable-linger anna"),
+        "{}",
+        out.stderr
+    );
+    assert_eq!(lab.run("find /home/anna -newer /srv/app.toml ! -type d").stdout, "");
+    lab.as_user("anna", "autoglm-boot status app").expect(4);
+}
+
+#[test]
+fn the_runtime_folder_of_whoever_called_su_is_not_taken_for_ones_own() {
+    let lab = lab("user-su");
+    lab.run("loginctl enable-linger anna && mkdir -p -m 700 /run/user/0")
+        .expect(0);
+    let su = "XDG_RUNTIME_DIR=/run/user/0 autoglm-boot";
+    lab.as_user("anna", &format!("{su} install -m /srv/app.toml")).expect(0);
+    lab.as_user("anna", &format!("{su} status app")).expect(0);
+}

@@ -15,6 +15,22 @@ pub(super) enum Extent {
     Part,
 }
 
+/// What an undo could not do.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// What is not as it was: the next run takes it up.
+    pub(super) open: Vec<String>,
+    /// What is back, but does not run as it did. To try that again would keep everything else waiting.
+    pub(super) down: Vec<String>,
+}
+
+impl Left {
+    /// All of it.
+    pub(super) fn all(self) -> Vec<String> {
+        self.open.into_iter().chain(self.down).collect()
+    }
+}
+
 impl Run<'_> {
     /// Undoes the steps that were begun, as far as they are of all or of these apps: takes back, in reverse order, what came
     /// after the first [`Step::OnRollback`]; does what those say, in order; then takes back the rest.
@@ -24,7 +40,7 @@ impl Run<'_> {
         extent: Extent,
         is_meant: &dyn Fn(&str) -> bool,
         report: &mut Report,
-    ) -> Vec<String> {
+    ) -> Left {
         let tasks = &self.intent.plan.tasks[..begun];
         let is_of = |task: &&Task| {
             let is_of_all = || extent == Extent::All || task.step.is_for_part();
@@ -32,27 +48,27 @@ impl Run<'_> {
         };
         let at = tasks.iter().position(|task| matches!(task.step, Step::OnRollback(_)));
         let (early, late) = tasks.split_at(at.unwrap_or(tasks.len()));
-        let mut errors = Vec::new();
+        let mut left = Left::default();
         for task in late.iter().rev().filter(is_of) {
-            errors.extend(self.take_back(&task.step, is_meant, report).err());
+            left.open.extend(self.take_back(&task.step, is_meant, report).err());
         }
         let back: Vec<_> = late
             .iter()
             .filter(is_of)
             .filter_map(|task| on_rollback(task, is_meant))
             .collect();
-        errors.extend(self.bring_back(&back, report));
+        self.bring_back(&back, &mut left, report);
         for task in early.iter().rev().filter(is_of) {
-            errors.extend(self.take_back(&task.step, is_meant, report).err());
+            left.open.extend(self.take_back(&task.step, is_meant, report).err());
         }
         let paths: Vec<_> = self.before.keys().copied().collect();
-        errors.extend(self.system().sync(&paths).err().map(|error| error.to_string()));
-        errors
+        left.open
+            .extend(self.system().sync(&paths).err().map(|error| error.to_string()));
+        left
     }
 
     /// What is done once the files are back; waits that follow each other together.
-    fn bring_back(&self, tasks: &[Task], report: &mut Report) -> Vec<String> {
-        let mut errors = Vec::new();
+    fn bring_back(&self, tasks: &[Task], left: &mut Left, report: &mut Report) {
         let mut next = 0;
         while next < tasks.len() {
             let group = &tasks[next..wait::end_of_waits(tasks, next)];
@@ -60,31 +76,34 @@ impl Run<'_> {
             for task in group {
                 report.undo(&task.step);
             }
-            if !matches!(group[0].step, Step::Await { .. }) {
-                let done = self.hands.perform(&group[0].step, true, report);
-                errors.extend(
-                    done.err()
-                        .map(|failure| format!("{}: {}", group[0].step, failure.message)),
-                );
-                continue;
+            if matches!(group[0].step, Step::Await { .. }) {
+                left.down.extend(self.await_all(group, report));
+            } else if let Err(failure) = self.hands.perform(&group[0].step, true, report) {
+                let is_start = matches!(&group[0].step, Step::Run { cmd, .. } if !cmd.units.is_empty());
+                let errors = if is_start { &mut left.down } else { &mut left.open };
+                errors.push(format!("{}: {}", group[0].step, failure.message));
             }
-            let mut waits = wait::Waits::begin(self.hands, group, true);
-            loop {
-                match waits.round(report) {
-                    Ok(None) => break,
-                    Ok(Some(answers)) => errors.extend(
-                        answers
-                            .into_iter()
-                            .filter_map(|(task, answer)| Some(format!("{}: {}", task.step, answer.err()?.message))),
-                    ),
-                    Err(failure) => {
-                        errors.push(failure.message);
-                        break;
-                    }
+        }
+    }
+
+    fn await_all(&self, group: &[Task], report: &mut Report) -> Vec<String> {
+        let mut errors = Vec::new();
+        let mut waits = wait::Waits::begin(self.hands, group, true);
+        loop {
+            match waits.round(report) {
+                Ok(None) => return errors,
+                Ok(Some(answers)) => {
+                    let failed = answers
+                        .into_iter()
+                        .filter_map(|(task, answer)| Some(format!("{}: {}", task.step, answer.err()?.message)));
+                    errors.extend(failed);
+                }
+                Err(failure) => {
+                    errors.push(failure.message);
+                    return errors;
                 }
             }
         }
-        errors
     }
 
     fn take_back(&self, step: &Step, is_meant: &dyn Fn(&str) -> bool, report: &mut Report) -> Result<(), String> {

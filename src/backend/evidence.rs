@@ -142,6 +142,7 @@ pub fn ending(live: &Live) -> String {
         "timeout" => "it took too long; in the end: ",
         "oom-kill" => "the kernel ended it for want of memory; in the end: ",
         "watchdog" => "it stopped answering the watchdog; in the end: ",
+        "no-manager" => return "the user's service manager does not run: nobody is logged in, nor lingers".into(),
         "supervisor" => return "its supervisor was killed, and it with it".into(),
         "resources" => "the service manager could not start it (see the journal)",
         _ => "",

@@ -127,6 +127,8 @@ pub struct AppState {
     pub text: Option<String>,
     /// The links that start it at boot: link, target.
     pub links: Vec<(PathBuf, PathBuf)>,
+    /// Units that need it and run: a start of it that fails stops them.
+    pub dependants: Vec<String>,
     /// Our receipt of it.
     pub receipt: Option<Receipt>,
     /// The version that is installed.

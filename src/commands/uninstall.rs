@@ -68,6 +68,12 @@ fn uninstall(context: &mut Context, session: &Session, name: &str, force: bool) 
     for path in context.system.list(&drop_ins).unwrap_or_default() {
         context.report.note(&format!("kept, it is yours: {}", path.display()));
     }
+    let user = context.host.user_name();
+    if others.is_empty() && state.scope.record.lingering.is_some() && backend.is_lingering(context.system, &user) {
+        context.report.warn(&format!(
+            "{user} lingers still, which was enabled by an install and is not to be disabled by this user: sudo loginctl disable-linger {user}"
+        ));
+    }
     let restored = state.apps[0].original.is_some();
     let text = if restored {
         format!("{name}: uninstalled; the unit that was there before is back")

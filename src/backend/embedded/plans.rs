@@ -157,7 +157,7 @@ impl Embedded {
         let ready = state.receipt.as_ref().filter(|_| state.live.active == "active");
         let (condition, deadline) = match ready {
             Some(receipt) => (
-                receipt.ready(state.service(), &unit),
+                receipt.ready(state.service(), &unit, 0),
                 Duration::from_millis(receipt.start_timeout_ms),
             ),
             None => (Condition::Running { unit: unit.clone() }, SLACK),
@@ -219,16 +219,18 @@ impl Embedded {
     pub(super) fn plan_control(&self, verb: Control, receipt: &Receipt, live: &Live, wait: Option<Duration>) -> Plan {
         let name = &receipt.name;
         let mut steps = Vec::new();
+        let mut restarts = 0;
         match verb {
             Control::Stop if live.is_up() => steps.push(Step::run(self.supervisor("stop", name))),
             Control::Start if !live.is_up() => steps.push(Step::run(self.supervisor("start", name))),
-            Control::Restart => steps.push(Step::run(self.supervisor("restart", name))),
-            Control::Stop | Control::Start => {}
+            Control::Start if !live.is_between_restarts() => restarts = live.restarts,
+            Control::Start | Control::Restart => steps.push(Step::run(self.supervisor("restart", name))),
+            Control::Stop => {}
         }
         if let Some(deadline) = wait
             && verb != Control::Stop
         {
-            let condition = receipt.ready(None, name);
+            let condition = receipt.ready(None, name, restarts);
             steps.push(Step::Await { condition, deadline });
         }
         plan_of(name, steps)

@@ -17,6 +17,7 @@ use crate::{
     system::{Cmd, EntryKind, Output, Probe},
 };
 
+mod ask;
 mod change;
 mod journal;
 mod live;
@@ -127,19 +128,6 @@ impl Systemd {
         Ok(lives)
     }
 
-    /// The services that the service manager holds in its memory, with one question, where `show` asks for one after the other.
-    fn listed(&self, look: &dyn Probe) -> Result<String, Failure> {
-        let list = [
-            "list-units",
-            "--type=service",
-            "--all",
-            "--plain",
-            "--no-legend",
-            "--full",
-        ];
-        answer(look, &self.systemctl(list))
-    }
-
     fn app_state(&self, look: &dyn Probe, app: &str, live: Live) -> Result<AppState, Failure> {
         let (path, store) = (self.path(app), self.store());
         let unreadable = |error| Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()));
@@ -200,10 +188,13 @@ impl Backend for Systemd {
         if units.is_empty() {
             return Ok(Vec::new());
         }
+        if self.is_user() && !self.is_reachable(look) {
+            return Ok(units.iter().map(|unit| self.at_rest(look, unit)).collect());
+        }
         let cmd = self
             .systemctl(["show", live::PROPERTIES, "--"])
             .units(units.iter().cloned());
-        Ok(live::parse(&answer(look, &cmd)?, units))
+        Ok(live::parse(&self.answer(look, &cmd)?, units))
     }
 
     fn not_up(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<String>, Failure> {
@@ -220,6 +211,7 @@ impl Backend for Systemd {
         for (app, live) in apps.iter().zip(self.lives(look, apps, is_reachable)?) {
             states.push(AppState {
                 links: links.remove(&live.unit).unwrap_or_default(),
+                dependants: self.dependants(look, &live)?,
                 ..self.app_state(look, app, live)?
             });
         }
@@ -270,6 +262,13 @@ impl Backend for Systemd {
                 self.host.user_name()
             ));
         }
+        if self.is_user() && !self.is_reachable(look) {
+            let message = format!("`{cmd}`: the user's service manager does not run");
+            return Failure::new(Exit::Failed, message).repair(format!(
+                "it runs while {0} is logged in, or always: sudo loginctl enable-linger {0}",
+                self.host.user_name()
+            ));
+        }
         let starts = cmd.args.iter().any(|arg| matches!(arg.as_str(), "start" | "restart"));
         if starts
             && let Ok(lives) = self.observe(look, &cmd.units)
@@ -294,19 +293,6 @@ impl Backend for Systemd {
     fn logs(&self, _: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Cmd, Failure> {
         Ok(self.log_command(unit, query))
     }
-}
-
-/// What systemctl(1) says to a question.
-fn answer(look: &dyn Probe, cmd: &Cmd) -> Result<String, Failure> {
-    let failed = |cause: &str| {
-        Failure::new(Exit::Failed, format!("systemd does not answer: `{cmd}`: {cause}"))
-            .repair("is systemd running, and may this user talk to it? Try `systemctl is-system-running`")
-    };
-    let output = look.query(cmd).map_err(|error| failed(&error.to_string()))?;
-    if !output.is_ok() {
-        return Err(failed(output.stderr.trim()));
-    }
-    Ok(output.stdout)
 }
 
 /// loginctl(1), `enable-linger`: a file of the user's name.

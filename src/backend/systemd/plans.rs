@@ -78,7 +78,7 @@ impl Systemd {
         let needs_reload = |draft: &&Draft| draft.needs_reload() && !self.host.is_image;
         let reloads: Vec<_> = drafts.iter().filter(needs_reload).collect();
         if !reloads.is_empty() {
-            plan.shared([Step::run(self.systemctl(["daemon-reload"])).on_rollback()]);
+            plan.shared([self.reload_again()]);
             plan.shared(self.forgiveness(&drafts));
         }
         for draft in &drafts {
@@ -118,6 +118,17 @@ impl Systemd {
             state: app,
             rendered,
         })
+    }
+
+    /// Once the files are back. A user's service manager that does not run has nothing to forget.
+    pub(super) fn reload_again(&self) -> Step {
+        let cmd = self.systemctl(["daemon-reload"]);
+        let step = if self.is_user() {
+            Step::run_if(cmd, Condition::Manager)
+        } else {
+            Step::run(cmd)
+        };
+        step.on_rollback()
     }
 
     /// What makes the user's service manager outlive a logout.

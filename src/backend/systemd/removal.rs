@@ -28,8 +28,7 @@ impl Systemd {
                 condition: Condition::Manager,
                 deadline: SLACK,
             };
-            let reload = Step::run(self.systemctl(["daemon-reload"]));
-            plan.shared([answers.on_rollback(), reload.on_rollback()]);
+            plan.shared([answers.on_rollback(), self.reload_again()]);
         }
         if app.live.is_up() {
             self.revive(&mut plan, std::iter::once(app));
@@ -98,7 +97,8 @@ impl Systemd {
         }
         let enable = Cmd::new("loginctl", ["enable-linger", &user]).privileged();
         let disable = Cmd::new("loginctl", ["disable-linger", &user]).privileged();
-        vec![Step::run(enable).on_undo(), Step::run(disable)]
+        // Where that is denied the app goes all the same, and the user lingers on.
+        vec![Step::Launch { cmd: enable }.on_undo(), Step::Launch { cmd: disable }]
     }
 
     /// Start, stop or restart of what is installed.
@@ -113,18 +113,23 @@ impl Systemd {
             plan.shared(live.is_up().then_some(stop));
             return plan;
         }
-        if verb == Control::Restart || !live.is_up() {
-            let verb = if verb == Control::Restart { "restart" } else { "start" };
+        // Between two restarts a start would wait for the next one.
+        let (word, restarts) = match verb {
+            Control::Start if !live.is_up() => (Some("start"), 0),
+            Control::Start if !live.is_between_restarts() => (None, live.restarts),
+            _ => (Some("restart"), 0),
+        };
+        if let Some(word) = word {
             let is_slow = wait.is_some() && matches!(receipt.start_type, StartType::Notify | StartType::Oneshot);
             plan.shared(self.reset_failed(std::iter::once(live)));
             plan.shared([Step::run(if is_slow {
-                self.systemctl(["--no-block", verb]).units(unit)
+                self.systemctl(["--no-block", word]).units(unit)
             } else {
-                self.systemctl([verb]).units(unit)
+                self.systemctl([word]).units(unit)
             })]);
         }
         plan.shared(wait.map(|deadline| Step::Await {
-            condition: receipt.ready(None, &live.unit),
+            condition: receipt.ready(None, &live.unit, restarts),
             deadline,
         }));
         plan

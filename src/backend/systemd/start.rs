@@ -106,23 +106,35 @@ impl Systemd {
         Step::run_if(self.systemctl(["stop"]).units(units), Condition::Loaded)
     }
 
-    /// What starts the earlier versions again after an undo, and sees that they run.
-    pub(super) fn revive<'a>(&self, plan: &mut Plan, apps: impl Iterator<Item = &'a AppState> + Clone) {
-        let restart = self
-            .systemctl(["restart"])
-            .units(apps.clone().map(|app| app.live.unit.clone()));
-        if restart.units.is_empty() {
-            return;
+    /// What starts the earlier versions again after an undo, and sees that they run. One that was only on its way up may never
+    /// have come: it is started, and not waited for. So is what needs them.
+    pub(super) fn revive<'a>(&self, plan: &mut Plan, apps: impl Iterator<Item = &'a AppState>) {
+        let (active, rising): (Vec<_>, Vec<_>) = apps.partition(|app| app.live.active == "active");
+        let units = |apps: &[&AppState]| apps.iter().map(|app| app.live.unit.clone()).collect::<Vec<_>>();
+        if !rising.is_empty() {
+            let cmd = self.systemctl(["--no-block", "restart"]).units(units(&rising));
+            plan.shared([Step::Launch { cmd }.on_rollback()]);
         }
-        plan.shared([Step::run(restart).on_rollback()]);
-        for app in apps {
+        if !active.is_empty() {
+            let restart = self.systemctl(["restart"]).units(units(&active));
+            plan.shared([Step::run(restart).on_rollback()]);
+        }
+        for app in active.iter().chain(&rising) {
+            if !app.dependants.is_empty() {
+                let args = ["--no-block", "start", "--"].map(str::to_owned).into_iter();
+                let mut cmd = self.systemctl([]);
+                cmd.args.extend(args.chain(app.dependants.iter().cloned()));
+                plan.of(&app.live.unit, [Step::Launch { cmd }.on_rollback()]);
+            }
+        }
+        for app in active {
             let unit = app.live.unit.clone();
-            let (condition, deadline) = match (&app.receipt, app.live.active.as_str()) {
-                (Some(receipt), "active") => (
-                    receipt.ready(app.service(), &unit),
+            let (condition, deadline) = match &app.receipt {
+                Some(receipt) => (
+                    receipt.ready(app.service(), &unit, 0),
                     Duration::from_millis(receipt.start_timeout_ms),
                 ),
-                _ => (Condition::Running { unit: unit.clone() }, SLACK),
+                None => (Condition::Running { unit: unit.clone() }, SLACK),
             };
             plan.of(&unit, [Step::Await { condition, deadline }.on_rollback()]);
         }
