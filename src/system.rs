@@ -201,6 +201,8 @@ pub trait System: Probe {
     fn make_folder(&self, path: &Path, mode: u32) -> io::Result<()>;
     /// Replaces a file at once or not at all. The owner of a file that was there is kept.
     fn write_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>;
+    /// Writes a file that is not there in its place, which costs less; what is there is replaced as by `write_file`.
+    fn create_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>;
     /// Gives a file, or a link itself, to an owner; only root can, and only root has to.
     fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()>;
     /// Appends to a file that is there.

@@ -36,6 +36,14 @@ impl Hands<'_> {
             Step::Mkdir { path, mode } if system.target(path).map_err(failed)?.is_none() => {
                 system.make_folder(path, *mode).map_err(failed)?;
             }
+            // What only its owner reads, nobody reads before the lock is free again.
+            Step::WriteFile {
+                path,
+                text,
+                mode: 0o600,
+            } => {
+                system.create_file(path, text.as_bytes(), 0o600).map_err(failed)?;
+            }
             Step::WriteFile { path, text, mode } => system.write_file(path, text.as_bytes(), *mode).map_err(failed)?,
             Step::Link { path, target } => system.link(path, target).map_err(failed)?,
             Step::Remove { path } => system.remove(path).map_err(failed)?,

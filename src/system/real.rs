@@ -163,6 +163,17 @@ impl System for Real {
         written
     }
 
+    fn create_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+        let mut file = match platform::create_private(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.write_file(path, bytes, mode),
+            created => created?,
+        };
+        let written = platform::set_open_mode(&file, mode).and_then(|()| file.write_all(bytes));
+        written.inspect_err(|_| {
+            let _ = fs::remove_file(path); // the first error is the one to tell
+        })
+    }
+
     fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
         platform::set_owner(path, uid, gid)
     }

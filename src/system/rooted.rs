@@ -230,6 +230,10 @@ impl System for Rooted<'_> {
         self.create(path, Last::Kept, |place| self.machine.write_file(place, bytes, mode))
     }
 
+    fn create_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+        self.create(path, Last::Kept, |place| self.machine.create_file(place, bytes, mode))
+    }
+
     fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
         self.at(path, Last::Kept, |place| self.machine.set_owner(place, uid, gid))
     }

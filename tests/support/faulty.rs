@@ -192,6 +192,9 @@ impl System for Faulty {
     fn write_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         self.file(|| self.inner.write_file(path, bytes, mode))
     }
+    fn create_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+        self.file(|| self.inner.create_file(path, bytes, mode))
+    }
     fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
         self.file(|| self.inner.set_owner(path, uid, gid))
     }
