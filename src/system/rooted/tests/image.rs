@@ -173,6 +173,8 @@ fn an_image_is_a_folder_and_knows_what_lies_in_it() {
     let lying = Lying::new();
     lying.link("mount", "image");
     lying.link("image/srv", "/tmp");
+    lying.link("image/away", "/is/not/on/the/host");
+    lying.link("image/opt", lying.host("outside"));
     for (folder, said) in [("outside/file", "not a directory"), ("gone", "No such file")] {
         let Err(error) = Rooted::new(&Real, &lying.host(folder)) else {
             panic!("{folder} is an image");
@@ -197,7 +199,14 @@ fn an_image_is_a_folder_and_knows_what_lies_in_it() {
         ("mount/etc/..", Some("/")),
         ("outside/file", None),
         ("image/..", None),
-        ("image/gone/file", None),
+        ("image/gone/file", Some("/gone/file")),
+        ("mount/gone/deep/file", Some("/gone/deep/file")),
+        ("image/away/file", Some("/away/file")),
+        ("image/opt/file", None),
+        ("image/gone/../etc", None),
+        ("image/gone/..", None),
+        ("gone/file", None),
+        ("gone/image/file", None),
         ("", None),
     ] {
         assert_eq!(
