@@ -52,6 +52,9 @@ fn what_is_created_in_the_home_of_the_account_is_its_own() {
     for place in ["/home/alice/units/link", "/tmp/link"].map(Path::new) {
         image.link(place, Path::new("/dev/null")).expect("it is writable");
     }
+    image
+        .set_owner(&home.join("shared"), 1234, 2345)
+        .expect("it is there, or it is not ours to give");
     let us = (
         platform::euid(),
         Real.entry(&lying.host("image"))
@@ -65,6 +68,8 @@ fn what_is_created_in_the_home_of_the_account_is_its_own() {
         ("/home/alice/units/file", hers),
         ("/home/alice/units/link", hers),
         ("/home/alice/lock", hers),
+        ("/home/alice/shared", hers),
+        ("/tmp", us),
         ("/home/alice/old", us),
         ("/tmp/file", us),
         ("/tmp/link", us),
