@@ -26,9 +26,10 @@ pub(super) fn directives(restart: &Restart, version: Option<u32>) -> Vec<String>
 
 /// Before restart `n`, counted from 0, systemd waits `delay * (max_delay / delay)^(n / steps)`, and from `steps` on
 /// `max_delay`. With as many steps as there are doublings from one to the other, each wait is at most twice the one before.
+/// There is one at least: `max_delay` is longer.
 fn steps(restart: &Restart) -> u32 {
     let ratio = restart.max_delay.as_nanos().div_ceil(restart.delay.as_nanos());
-    ratio.next_power_of_two().ilog2().max(1)
+    ratio.next_power_of_two().ilog2()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::{
     ffi::OsString,
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     time::Duration,
 };
 
@@ -67,12 +67,17 @@ impl<'a> Rooted<'a> {
         &self.folder
     }
 
-    /// The path inside the image of what lies in it for the host; `None` for what does not.
+    /// The path inside the image of what lies in it for the host, or would if it was there; `None` for what does not.
     pub fn inside(&self, host_path: &Path) -> Option<PathBuf> {
-        let place = match (host_path.parent(), host_path.file_name()) {
-            (Some(parent), Some(name)) => fs::canonicalize(Path::new(".").join(parent)).ok()?.join(name),
-            _ => fs::canonicalize(host_path).ok()?, // it is `/`, or ends with `..`
-        };
+        let path = std::path::absolute(host_path).ok()?;
+        let kept = usize::from(path.file_name().is_some()); // it may be a link itself, which is followed inside
+        let (there, place) = path
+            .ancestors()
+            .skip(kept)
+            .find_map(|there| Some((there, fs::canonicalize(there).ok()?)))?;
+        let rest = path.strip_prefix(there).ok()?;
+        let is_plain = rest.components().all(|word| matches!(word, Component::Normal(_))); // nothing is the parent of nothing
+        let place = is_plain.then(|| place.join(rest))?;
         Some(Path::new("/").join(place.strip_prefix(&self.folder).ok()?))
     }
 

@@ -198,6 +198,7 @@ fn a_loop_is_an_error_that_says_where_it_is() {
         image
             .write_file(Path::new("/etc/a/x"), b"", 0o644)
             .expect_err("it is a loop"),
+        image.sync(&[Path::new("/etc/a/x")]).expect_err("it is a loop"),
     ] {
         assert_eq!(error.kind(), platform::too_many_links().kind());
         assert!(error.to_string().contains("image/etc/a"), "{error}");

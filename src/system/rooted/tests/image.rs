@@ -52,6 +52,9 @@ fn what_is_created_in_the_home_of_the_account_is_its_own() {
     for place in ["/home/alice/units/link", "/tmp/link"].map(Path::new) {
         image.link(place, Path::new("/dev/null")).expect("it is writable");
     }
+    image
+        .set_owner(&home.join("shared"), 1234, 2345)
+        .expect("it is there, or it is not ours to give");
     let us = (
         platform::euid(),
         Real.entry(&lying.host("image"))
@@ -65,6 +68,8 @@ fn what_is_created_in_the_home_of_the_account_is_its_own() {
         ("/home/alice/units/file", hers),
         ("/home/alice/units/link", hers),
         ("/home/alice/lock", hers),
+        ("/home/alice/shared", hers),
+        ("/tmp", us),
         ("/home/alice/old", us),
         ("/tmp/file", us),
         ("/tmp/link", us),
@@ -173,6 +178,8 @@ fn an_image_is_a_folder_and_knows_what_lies_in_it() {
     let lying = Lying::new();
     lying.link("mount", "image");
     lying.link("image/srv", "/tmp");
+    lying.link("image/away", "/is/not/on/the/host");
+    lying.link("image/opt", lying.host("outside"));
     for (folder, said) in [("outside/file", "not a directory"), ("gone", "No such file")] {
         let Err(error) = Rooted::new(&Real, &lying.host(folder)) else {
             panic!("{folder} is an image");
@@ -197,7 +204,14 @@ fn an_image_is_a_folder_and_knows_what_lies_in_it() {
         ("mount/etc/..", Some("/")),
         ("outside/file", None),
         ("image/..", None),
-        ("image/gone/file", None),
+        ("image/gone/file", Some("/gone/file")),
+        ("mount/gone/deep/file", Some("/gone/deep/file")),
+        ("image/away/file", Some("/away/file")),
+        ("image/opt/file", None),
+        ("image/gone/../etc", None),
+        ("image/gone/..", None),
+        ("gone/file", None),
+        ("gone/image/file", None),
         ("", None),
     ] {
         assert_eq!(
