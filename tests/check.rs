@@ -289,6 +289,10 @@ fn what_is_probably_not_meant_is_a_warning() {
         ("restart = { delay = \"2m\", window = \"10m\" }\n", Some("too short")),
         ("restart = { delay = \"119s\", window = \"10m\" }\n", None),
         (
+            "restart = { delay = \"5s\", max_delay = \"5m\", max_attempts = 10 }\n",
+            Some("which take 25m15s at least"),
+        ),
+        (
             "restart = { delay = \"2m\", window = \"10m\", max_attempts = 0 }\n",
             None,
         ),

@@ -1,9 +1,12 @@
 //! `[restart]`: when it is started again, and when that is given up.
 
+use std::time::Duration;
+
 use super::{Checker, or};
 use crate::{
     plan::Span,
     service::{Restart, RestartPolicy, StartType},
+    supervisor::state::backoff,
 };
 
 impl Checker<'_> {
@@ -41,18 +44,29 @@ impl Checker<'_> {
             .as_ref()
             .map_or(5, |max| u32::try_from(max.value).unwrap_or(u32::MAX));
         let window = or(written.window.as_ref(), 600);
-        if policy != RestartPolicy::Never && max_attempts > 0 && delay.saturating_mul(max_attempts) >= window {
-            self.warnings.push(format!(
-                "restart.window is too short for {max_attempts} failures, {} apart, to fit in: it will never give up",
-                Span(delay)
-            ));
-        }
-        Restart {
+        let restart = Restart {
             policy,
             delay,
             max_delay,
             max_attempts,
             window,
+        };
+        let waits = waits(&restart);
+        if policy != RestartPolicy::Never && max_attempts > 0 && waits >= window {
+            self.warnings.push(format!(
+                "restart.window is too short for {max_attempts} failures to fit in, which take {} at least: it will never give up",
+                Span(waits)
+            ));
         }
+        restart
     }
+}
+
+/// All waits of a whole budget together.
+fn waits(restart: &Restart) -> Duration {
+    const DOUBLED: u32 = 32; // then it is as long as can be
+    let rising = restart.max_attempts.min(DOUBLED);
+    let longest = restart.max_delay.saturating_mul(restart.max_attempts - rising);
+    let waits = (0..rising).map(|number| backoff(restart, number));
+    waits.fold(longest, Duration::saturating_add)
 }
