@@ -223,6 +223,23 @@ fn a_run_waits_for_the_one_before_it_until_it_is_interrupted_or_has_waited_long_
 }
 
 #[test]
+fn nobody_else_can_hold_the_lock_and_everybody_sees_that_it_is_held() {
+    let lab = lab("lock");
+    lab.run("autoglm-boot install -m /srv/app.toml").expect(0);
+    let hold = "flock -s /var/lib/autoglm-boot/lock sleep 60 & sleep 0.5; kill -0 $!";
+    assert_ne!(lab.as_user("app", hold).code, 0, "it could not be opened");
+    lab.write(
+        "/srv/app.toml",
+        &APP.replace("50ms", "3s").replace("1000", "2000"),
+        0o644,
+    );
+    lab.run("autoglm-boot install -m /srv/app.toml >/dev/null 2>&1 & sleep 1")
+        .expect(0);
+    let out = lab.as_user("app", "autoglm-boot status app").expect(7);
+    assert!(out.stdout.starts_with("app: being installed"), "{}", out.stdout);
+}
+
+#[test]
 fn an_interrupt_undoes_and_says_so() {
     let lab = lab("signal");
     let before = lab.listing(&FOLDERS);
