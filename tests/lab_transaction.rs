@@ -175,7 +175,7 @@ fn an_uninstall_is_whole_or_nothing() {
 }
 
 #[test]
-fn a_full_disk_is_told_and_changes_nothing() {
+fn a_full_disk_and_one_that_is_read_only_are_told_and_nothing_is_changed() {
     let lab = lab("full");
     let before = lab.listing(&FOLDERS);
     lab.run("mkdir -p /var/lib/autoglm-boot && mount -t tmpfs -o size=4k tmpfs /var/lib/autoglm-boot && dd if=/dev/zero of=/var/lib/autoglm-boot/fill bs=4k count=1").expect(0);
@@ -183,6 +183,16 @@ fn a_full_disk_is_told_and_changes_nothing() {
     assert!(out.stderr.contains("Nothing was changed"), "{}", out.stderr);
     lab.run("umount /var/lib/autoglm-boot && rmdir /var/lib/autoglm-boot")
         .expect(0);
+    assert_eq!(lab.listing(&FOLDERS), before);
+    // Where nothing can be written, nothing needs to be put back.
+    let units = "/etc/systemd/system";
+    lab.run(&format!(
+        "mount --bind {units} {units} && mount -o remount,bind,ro {units}"
+    ))
+    .expect(0);
+    let out = lab.run("autoglm-boot install -m /srv/app.toml").expect(1);
+    assert!(out.stderr.contains("Undone: nothing is left of it"), "{}", out.stderr);
+    lab.run(&format!("umount {units}")).expect(0);
     assert_eq!(lab.listing(&FOLDERS), before);
     // A folder that cannot be made is not tried for ever.
     lab.run("ln -s /nowhere /var/lib/autoglm-boot").expect(0);
