@@ -136,10 +136,14 @@ impl Before {
         }
     }
 
-    /// Puts it back.
+    /// Puts it back. What is as it was is not touched: it may lie where nothing can be written.
     pub fn restore(&self, path: &Path, system: &dyn System) -> io::Result<()> {
-        system.remove(&staging(path))?;
+        let staging = staging(path);
+        if system.entry(&staging)?.is_some() {
+            system.remove(&staging)?;
+        }
         match self {
+            _ if Self::at(path, system).is_ok_and(|now| now == *self) => Ok(()),
             Self::Absent => match system.entry(path)? {
                 None => Ok(()),
                 Some(entry) if entry.kind == EntryKind::Folder => system.remove_folder(path).map(drop),

@@ -175,7 +175,7 @@ fn an_uninstall_is_whole_or_nothing() {
 }
 
 #[test]
-fn a_full_disk_is_told_and_changes_nothing() {
+fn a_full_disk_and_one_that_is_read_only_are_told_and_nothing_is_changed() {
     let lab = lab("full");
     let before = lab.listing(&FOLDERS);
     lab.run("mkdir -p /var/lib/autoglm-boot && mount -t tmpfs -o size=4k tmpfs /var/lib/autoglm-boot && dd if=/dev/zero of=/var/lib/autoglm-boot/fill bs=4k count=1").expect(0);
@@ -183,6 +183,16 @@ fn a_full_disk_is_told_and_changes_nothing() {
     assert!(out.stderr.contains("Nothing was changed"), "{}", out.stderr);
     lab.run("umount /var/lib/autoglm-boot && rmdir /var/lib/autoglm-boot")
         .expect(0);
+    assert_eq!(lab.listing(&FOLDERS), before);
+    // Where nothing can be written, nothing needs to be put back.
+    let units = "/etc/systemd/system";
+    lab.run(&format!(
+        "mount --bind {units} {units} && mount -o remount,bind,ro {units}"
+    ))
+    .expect(0);
+    let out = lab.run("autoglm-boot install -m /srv/app.toml").expect(1);
+    assert!(out.stderr.contains("Undone: nothing is left of it"), "{}", out.stderr);
+    lab.run(&format!("umount {units}")).expect(0);
     assert_eq!(lab.listing(&FOLDERS), before);
     // A folder that cannot be made is not tried for ever.
     lab.run("ln -s /nowhere /var/lib/autoglm-boot").expect(0);
@@ -220,6 +230,23 @@ fn a_run_waits_for_the_one_before_it_until_it_is_interrupted_or_has_waited_long_
     let (exit, _) = faulty::run(&lab, "hurry 0", "install -m /srv/app.toml");
     assert_eq!(exit, Some(9));
     assert_eq!(lab.listing(&FOLDERS), before);
+}
+
+#[test]
+fn nobody_else_can_hold_the_lock_and_everybody_sees_that_it_is_held() {
+    let lab = lab("lock");
+    lab.run("autoglm-boot install -m /srv/app.toml").expect(0);
+    let hold = "flock -s /var/lib/autoglm-boot/lock sleep 60 & sleep 0.5; kill -0 $!";
+    assert_ne!(lab.as_user("app", hold).code, 0, "it could not be opened");
+    lab.write(
+        "/srv/app.toml",
+        &APP.replace("50ms", "3s").replace("1000", "2000"),
+        0o644,
+    );
+    lab.run("autoglm-boot install -m /srv/app.toml >/dev/null 2>&1 & sleep 1")
+        .expect(0);
+    let out = lab.as_user("app", "autoglm-boot status app").expect(7);
+    assert!(out.stdout.starts_with("app: being installed"), "{}", out.stdout);
 }
 
 #[test]

@@ -103,8 +103,13 @@ impl Probe for Real {
         platform::monotonic()
     }
 
+    /// Whoever may not open it sees it among all locks.
     fn is_locked(&self, path: &Path) -> bool {
-        fs::File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
+        match fs::File::open(path) {
+            Ok(file) => matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => platform::is_listed_as_locked(path),
+            Err(_) => false,
+        }
     }
 }
 
@@ -238,12 +243,7 @@ impl System for Real {
 
     fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {
         loop {
-            let file = fs::OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .read(true)
-                .write(true)
-                .open(path)?;
+            let file = platform::open_private(path)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(fs::TryLockError::WouldBlock) => return Ok(None),
@@ -251,7 +251,7 @@ impl System for Real {
             }
             // The holder before us may have removed the file: then this lock is of nothing, and others take the new one.
             if platform::is_same_file(&file, path) {
-                platform::set_mode(path, 0o644)?;
+                platform::set_mode(path, 0o600)?; // whoever may open it, may hold it, and so keep us from it
                 return Ok(Some(Lock(Some(file))));
             }
         }

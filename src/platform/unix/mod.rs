@@ -22,10 +22,12 @@ use nix::unistd;
 mod child;
 mod control;
 mod links;
+mod lock;
 
 pub use child::*;
 pub use control::*;
 pub use links::*;
+pub use lock::*;
 
 use super::Signal;
 use crate::system::{Cmd, Entry, EntryKind, Output, User};
@@ -316,10 +318,4 @@ pub fn sync_filesystem(path: &Path) -> io::Result<()> {
 /// Which file system a file lies in.
 pub fn filesystem(meta: &fs::Metadata) -> u64 {
     meta.dev()
-}
-
-/// Whether the open file is the one at the path.
-pub fn is_same_file(file: &fs::File, path: &Path) -> bool {
-    let Ok(open) = file.metadata() else { return false };
-    fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (open.dev(), open.ino()))
 }
