@@ -327,7 +327,7 @@ fn the_backend_that_was_asked_for_is_remembered() {
         out.stderr
     );
     install(&lab, "-m /srv/all --backend nonesuch").expect(2);
-    lab.run("autoglm-boot uninstall a && autoglm-boot uninstall b && rm -r /srv/all")
+    lab.run("autoglm-boot uninstall b && autoglm-boot uninstall a && rm -r /srv/all")
         .expect(0);
     assert_eq!(lab.listing(&FOLDERS), clean);
 }

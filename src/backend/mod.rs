@@ -58,8 +58,8 @@ pub trait Backend {
     }
     /// What an install of these apps has to do; the state is of them, in their order.
     fn install(&self, wanted: &[Wanted], state: &State, options: &Install) -> Result<Plan, Failure>;
-    /// What an uninstall has to do; the state is of this one app. `is_last`: no other is left in this scope.
-    fn uninstall(&self, receipt: &Receipt, state: &State, is_last: bool) -> Plan;
+    /// What an uninstall has to do; the state is of this one app, and `others` are left in this scope.
+    fn uninstall(&self, receipt: &Receipt, state: &State, others: &[Receipt]) -> Plan;
     /// What a start, stop or restart has to do.
     fn control(&self, verb: Control, receipt: &Receipt, live: &Live, wait: Option<Duration>) -> Plan;
     /// Whether the service manager answers (a user's may not run yet).

@@ -28,7 +28,7 @@ pub(super) fn run(context: &mut Context, args: &cli::Uninstall) -> Outcome {
         if !args.force {
             refuse_needed(&receipt, &state.apps[0], &others)?;
         }
-        let plan = backend.uninstall(&receipt, &state, others.is_empty());
+        let plan = backend.uninstall(&receipt, &state, &others);
         context
             .report
             .answer(&format!("{name}: what an uninstall would do; nothing is changed"));
@@ -61,7 +61,7 @@ fn uninstall(context: &mut Context, session: &Session, name: &str, force: bool) 
         refuse_needed(&receipt, &state.apps[0], &others)?;
     }
     context.report.line(&format!("{name}: uninstall"));
-    let plan = backend.uninstall(&receipt, &state, others.is_empty());
+    let plan = backend.uninstall(&receipt, &state, &others);
     let names = [name.to_owned()];
     apply::apply(session, "uninstall", &names, plan, Others::Undone, &mut context.report)?;
     let drop_ins = receipt.unit.with_extension("service.d");

@@ -189,7 +189,7 @@ impl Embedded {
     }
 
     /// Uninstall: stop, wait until no process is left, forget it.
-    pub(super) fn plan_uninstall(&self, receipt: &Receipt, state: &State, is_last: bool) -> Plan {
+    pub(super) fn plan_uninstall(&self, receipt: &Receipt, state: &State, others: &[Receipt]) -> Plan {
         let (store, name, app) = (self.store(), &receipt.name, &state.apps[0]);
         let mut steps = Vec::new();
         if app.live.is_up() {
@@ -203,7 +203,7 @@ impl Embedded {
             deadline: timeout + SLACK,
         });
         steps.extend(history::forget(&store, receipt));
-        if is_last {
+        if others.is_empty() {
             steps.push(Step::Remove {
                 path: store.record_path(),
             });

@@ -237,8 +237,8 @@ impl Backend for Systemd {
         self.plan_install(wanted, state, options)
     }
 
-    fn uninstall(&self, receipt: &Receipt, state: &State, is_last: bool) -> Plan {
-        self.plan_uninstall(receipt, state, is_last)
+    fn uninstall(&self, receipt: &Receipt, state: &State, others: &[Receipt]) -> Plan {
+        self.plan_uninstall(receipt, state, others)
     }
 
     fn control(&self, verb: Control, receipt: &Receipt, live: &Live, wait: Option<Duration>) -> Plan {

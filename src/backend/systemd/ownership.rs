@@ -21,6 +21,11 @@ impl Systemd {
         let unit = self.unit(&service.name);
         let is_masked = state.live.load == "masked"
             || matches!(&state.at_path, Some(AtPath::Link(to)) if to.as_os_str() == "/dev/null");
+        if state.at_path == Some(AtPath::Other) {
+            let path = self.path(&service.name);
+            let message = format!("{} is neither a file nor a link.\nNothing was changed.", path.display());
+            return Err(Failure::new(Exit::Failed, message).repair("look at it, and move it away"));
+        }
         if is_masked {
             return Err(Failure::new(
                 Exit::Failed,
@@ -71,16 +76,7 @@ impl Systemd {
                 self.path(&service.name).display()
             )));
         }
-        match &state.at_path {
-            Some(AtPath::Other) => Err(Failure::new(
-                Exit::Failed,
-                format!(
-                    "{} is neither a file nor a link.\nNothing was changed.",
-                    self.path(&service.name).display()
-                ),
-            )),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn difference(rendered: &Rendered, state: &AppState) -> String {

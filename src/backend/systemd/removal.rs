@@ -8,7 +8,7 @@ use crate::{
     history,
     journal::Before,
     plan::{Condition, Plan, Step},
-    receipt::{Original, Receipt},
+    receipt::{self, Original, Receipt, ScopeRecord},
     render,
     service::StartType,
     system::Cmd,
@@ -16,7 +16,7 @@ use crate::{
 
 impl Systemd {
     /// Uninstall: stop, wait until no process is left, remove the links and the unit, then reload; and version 0 comes back.
-    pub(super) fn plan_uninstall(&self, receipt: &Receipt, state: &State, is_last: bool) -> Plan {
+    pub(super) fn plan_uninstall(&self, receipt: &Receipt, state: &State, others: &[Receipt]) -> Plan {
         let (scope, app) = (&state.scope, &state.apps[0]);
         let (unit, path) = (self.unit(&receipt.name), self.path(&receipt.name));
         let mut plan = Plan {
@@ -54,27 +54,35 @@ impl Systemd {
                 steps.push(Step::run(self.systemctl(["start"]).units([unit.clone()])));
             }
         }
-        steps.extend(self.forget(receipt, state, is_last));
+        steps.extend(self.forget(receipt, state, others));
         plan.of(&unit, steps);
         plan
     }
 
     /// Removes the records of an app, and what only the last app needed.
-    fn forget(&self, receipt: &Receipt, state: &State, is_last: bool) -> Vec<Step> {
+    fn forget(&self, receipt: &Receipt, state: &State, others: &[Receipt]) -> Vec<Step> {
         let (store, name, scope) = (self.store(), &receipt.name, &state.scope);
         let mut steps = vec![Step::Remove {
             path: store.original_path(name),
         }];
         steps.extend(history::forget(&store, receipt));
-        if is_last {
+        if others.is_empty() {
             steps.push(Step::Remove {
                 path: store.record_path(),
             });
+        }
+        // What another target keeps needs neither.
+        if others.iter().all(|other| other.backend != self.name()) {
             steps.push(Step::Remove {
                 path: self.units().join(render::RESET_UNIT),
             });
             if scope.record.lingering.is_some() {
                 steps.extend(self.linger_no_more());
+                steps.extend(
+                    (!others.is_empty())
+                        .then(|| self.forget_lingering(&scope.record))
+                        .flatten(),
+                );
             }
         }
         // Ours is removed when it is empty; where something else moved in, or another app lives, it stays.
@@ -86,6 +94,14 @@ impl Systemd {
             .filter(|folder| !store.root().starts_with(folder));
         steps.extend(folders.map(|path| Step::Rmdir { path: path.clone() }));
         steps
+    }
+
+    fn forget_lingering(&self, record: &ScopeRecord) -> Option<Step> {
+        let record = ScopeRecord {
+            lingering: None,
+            ..record.clone()
+        };
+        receipt::write(self.store().record_path(), &record, 0o644).ok()
     }
 
     fn linger_no_more(&self) -> Vec<Step> {
