@@ -237,12 +237,12 @@ impl<'a> Run<'a> {
         }
         report.failed(&failure);
         let left = self.undo(begun, Extent::Part, &|of| gone.iter().any(|gone| gone == of), report);
-        let errors = left.all();
-        if !errors.is_empty() {
-            return Err(Failure::new(
-                failure.exit,
-                format!("{}\n{}", failure.message, errors.join("\n")),
-            ));
+        if !left.open.is_empty() {
+            let errors = left.all().join("\n");
+            return Err(Failure::new(failure.exit, format!("{}\n{errors}", failure.message)));
+        }
+        for down in &left.down {
+            report.warn(&format!("what was there before is back, but does not run: {down}"));
         }
         for by in &gone[1..] {
             let message = format!("{by}: it requires {unit}, which failed");

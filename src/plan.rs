@@ -258,6 +258,13 @@ impl Step {
         }
         let mut step = self.clone();
         if let Self::Run { cmd, .. } | Self::Launch { cmd } = &mut step {
+            // What a throw-away unit wants is named in its words, and its units are only told.
+            for word in &mut cmd.args {
+                if let Some(units) = word.strip_prefix("--property=Wants=") {
+                    let left: Vec<_> = units.split(' ').filter(|unit| is_meant(unit)).collect();
+                    *word = format!("--property=Wants={}", left.join(" "));
+                }
+            }
             cmd.units.retain(|unit| is_meant(unit));
             if cmd.units.is_empty() {
                 return None;

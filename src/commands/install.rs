@@ -73,7 +73,11 @@ pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
     let outcome = install(context, &session, &wanted, options, others);
     let folders = backend.store().record(context.system).unwrap_or_default().folders;
     session.close(&folders);
-    let (exit, answer) = outcome?;
+    let (exit, answer) = outcome.inspect_err(|_| {
+        for (_, failure) in &wrong {
+            context.report.error(failure);
+        }
+    })?;
     if wrong.is_empty() {
         return Ok((exit, answer));
     }

@@ -4,7 +4,7 @@ import json, os, random, subprocess, sys, threading, time
 
 ROUND, KILLS = sys.argv[1], int(sys.argv[2])
 NAMES = [f"app{number}" for number in range(6)]
-VERBS = {"install": 20, "status": 12, "uninstall": 10, "restart": 3, "list": 3, "check": 2}
+VERBS = {"install": 16, "several": 4, "status": 12, "uninstall": 10, "restart": 3, "list": 3, "check": 2}
 DEADLINE = 120
 MANIFEST = """[app]
 name = "{name}"
@@ -20,13 +20,20 @@ running = {}
 together = threading.Barrier(sum(VERBS.values()))
 
 
+def manifest(number, name):
+    path = f"/srv/{ROUND}/{number}-{name}.toml"
+    with open(path, "w") as file:
+        file.write(MANIFEST.format(name=name, value=f"{ROUND}-{number}"))
+    return path
+
+
 def words(number, verb):
     name = chance.choice(NAMES)
     if verb in ("install", "check"):
-        path = f"/srv/{ROUND}/{number}.toml"
-        with open(path, "w") as file:
-            file.write(MANIFEST.format(name=name, value=f"{ROUND}-{number}"))
-        return [verb, "--manifest", path]
+        return [verb, "--manifest", manifest(number, name)]
+    if verb == "several":
+        files = [manifest(number, name) for name in chance.sample(NAMES, 3)]
+        return ["install", *chance.choice([[], ["--keep-going"]]), *(word for file in files for word in ("-m", file))]
     if verb == "status":
         return [verb, "--json", *chance.choice([[], [name], NAMES[:3]])]
     return [verb] if verb == "list" else [verb, name]

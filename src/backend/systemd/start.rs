@@ -97,8 +97,8 @@ impl Systemd {
             cmd.args
                 .extend(words.map(|units| format!("--property={relation}={}", units.join(" "))));
         }
-        cmd.args.push("true".into());
-        self.in_scope(cmd)
+        cmd.args.push("true".into()); // which does not heed what follows
+        self.in_scope(cmd.units(units.iter().cloned()))
     }
 
     /// A unit that systemd could not load, or that was removed by hand, is refused by `systemctl stop`: there is nothing to stop.
