@@ -229,7 +229,7 @@ impl<'a> Run<'a> {
             let requires = self.intent.plan.requires.iter();
             let dependants = requires.filter(|(by, on)| *on == needed && !self.dropped.contains_key(by));
             for (by, _) in dependants {
-                if !gone.contains(by) {
+                if !gone.contains(by) && self.intent.plan.is_about(by) {
                     gone.push(by.clone());
                 }
             }

@@ -174,6 +174,11 @@ impl Plan {
         done.map(ToString::to_string).collect()
     }
 
+    /// Whether there is something to do for this app alone.
+    pub fn is_about(&self, unit: &str) -> bool {
+        self.tasks.iter().any(|task| task.of.as_deref() == Some(unit))
+    }
+
     /// Adds steps that all apps need.
     pub fn shared(&mut self, steps: impl IntoIterator<Item = Step>) {
         self.tasks.extend(steps.into_iter().map(|step| Task { of: None, step }));
@@ -258,13 +263,6 @@ impl Step {
         }
         let mut step = self.clone();
         if let Self::Run { cmd, .. } | Self::Launch { cmd } = &mut step {
-            // What a throw-away unit wants is named in its words, and its units are only told.
-            for word in &mut cmd.args {
-                if let Some(units) = word.strip_prefix("--property=Wants=") {
-                    let left: Vec<_> = units.split(' ').filter(|unit| is_meant(unit)).collect();
-                    *word = format!("--property=Wants={}", left.join(" "));
-                }
-            }
             cmd.units.retain(|unit| is_meant(unit));
             if cmd.units.is_empty() {
                 return None;

@@ -2,7 +2,10 @@
 //! values of the environment; `installed.json` (the whole version) and `original.json` (what `--adopt` replaced)
 //! only by the owner.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -60,6 +63,9 @@ pub struct Receipt {
     pub adopted: bool,
     /// The versions that are kept, the oldest first; the last one is installed.
     pub history: Vec<Entry>,
+    /// Where something earlier was left running (`--no-start`): when that became active, on the monotonic clock.
+    #[serde(default)]
+    pub restart_due: Option<Duration>,
 }
 
 /// The unit that `--adopt` replaced: version 0, which `uninstall` puts back.
@@ -108,6 +114,7 @@ impl Receipt {
             start_timeout_ms: u64::try_from(service.start_timeout.as_millis()).unwrap_or(u64::MAX),
             adopted: false,
             history: Vec::new(),
+            restart_due: None,
         }
     }
 

@@ -28,6 +28,9 @@ pub struct Cmd {
     /// The units it is about: its last arguments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<String>,
+    /// Of systemd-run(1): the properties that name the units, before the last argument; then the units are no arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unit_properties: Vec<String>,
     /// Set in addition to our own environment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<(String, String)>,
@@ -43,6 +46,7 @@ impl Cmd {
             program: program.into(),
             args: args.into_iter().map(Into::into).collect(),
             units: Vec::new(),
+            unit_properties: Vec::new(),
             env: Vec::new(),
             is_privileged: false,
         }
@@ -63,26 +67,32 @@ impl Cmd {
     }
 
     /// All it is given.
-    pub fn words(&self) -> impl Iterator<Item = &String> {
-        self.args.iter().chain(&self.units)
+    pub fn words(&self) -> Vec<String> {
+        const IN_ONE_WORD: usize = 1000; // a word may have 128 KiB (execve(2))
+        let mut words = self.args.clone();
+        if self.unit_properties.is_empty() {
+            words.extend(self.units.iter().cloned());
+            return words;
+        }
+        let last = words.pop();
+        for property in &self.unit_properties {
+            let chunks = self.units.chunks(IN_ONE_WORD);
+            words.extend(chunks.map(|units| format!("--property={property}={}", units.join(" "))));
+        }
+        words.extend(last);
+        words
     }
 }
 
 impl std::fmt::Display for Cmd {
     /// As it would be typed, where it is not too long.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const SHOWN: usize = 6;
         const LONGEST: usize = 200;
         f.write_str(&shell_words::quote(&self.program))?;
-        for word in self.args.iter().chain(self.units.iter().take(SHOWN)) {
-            match word.char_indices().nth(LONGEST) {
-                None => write!(f, " {}", shell_words::quote(word))?,
-                Some((end, _)) => write!(f, " {}…", shell_words::quote(&word[..end]))?,
-            }
-        }
-        match self.units.len().saturating_sub(SHOWN) {
-            0 => Ok(()),
-            more => write!(f, " … ({more} more)"),
+        let line = shell_words::join(self.words());
+        match line.char_indices().nth(LONGEST) {
+            None => write!(f, " {line}"),
+            Some((end, _)) => write!(f, " {}…", &line[..end]),
         }
     }
 }

@@ -156,6 +156,12 @@ impl AppState {
         self.version.as_ref().map(|version| &version.service)
     }
 
+    /// Whether what runs is still what an install with `--no-start` has left running.
+    pub fn is_behind(&self) -> bool {
+        let due = self.receipt.as_ref().and_then(|receipt| receipt.restart_due);
+        due.is_some() && due == self.live.active_since && self.live.is_up()
+    }
+
     /// Whether what was installed was changed by hand since, or removed.
     pub fn is_drifted(&self) -> bool {
         let Some(receipt) = &self.receipt else { return false };

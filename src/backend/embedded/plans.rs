@@ -82,7 +82,7 @@ impl Embedded {
     }
 
     fn restarts(writes: bool, app: &AppState, options: &Install) -> bool {
-        options.start && app.live.is_up() && (writes || options.restart)
+        options.start && app.live.is_up() && (writes || app.is_behind() || options.restart)
     }
 
     fn start_steps(&self, wanted: &Wanted, app: &AppState, options: &Install) -> Result<Vec<Step>, Failure> {
@@ -129,6 +129,9 @@ impl Embedded {
         let mut receipt = self.receipt(&wanted.service, &receipt::to_json(&version)?, options);
         if let Some(old) = app.receipt.as_ref().filter(|_| !Self::writes(wanted, app)) {
             receipt.digest.clone_from(&old.digest);
+        }
+        if !options.start && app.live.is_up() && (Self::writes(wanted, app) || app.is_behind()) {
+            receipt.restart_due = app.live.active_since;
         }
         let records = history::record(&self.store(), &version, app, receipt, wanted.again)?;
         let is_due = |step: &Step| step.path() != Some(artefact.as_path());

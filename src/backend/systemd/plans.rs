@@ -48,6 +48,7 @@ impl Draft<'_> {
     /// earlier change is not known to be harmless.
     pub(super) fn needs_restart(&self) -> bool {
         match &self.state.at_path {
+            _ if self.state.is_behind() => true,
             Some(AtPath::File(bytes, _)) if self.writes && !self.state.live.is_stale => {
                 change::between(&String::from_utf8_lossy(bytes), &self.rendered.text) == Change::Restart
             }
@@ -106,7 +107,7 @@ impl Systemd {
         let rendered = self.render(service)?;
         self.refuse(service, &rendered, app, options)?;
         let links = self.links_to_make(service, app, options);
-        Ok(Draft {
+        let mut draft = Draft {
             unit: self.unit(&service.name),
             writes: !matches!(&app.at_path, Some(AtPath::File(bytes, 0o644)) if *bytes == rendered.text.as_bytes()),
             receipt: self.receipt(service, &rendered, app, options, &links),
@@ -117,7 +118,11 @@ impl Systemd {
             wanted,
             state: app,
             rendered,
-        })
+        };
+        if !options.start && app.live.is_up() && draft.needs_restart() {
+            draft.receipt.restart_due = app.live.active_since;
+        }
+        Ok(draft)
     }
 
     /// Once the files are back. A user's service manager that does not run has nothing to forget.

@@ -82,22 +82,17 @@ impl Systemd {
 
     /// A throw-away unit that wants them all (systemd-run(1)); unless they are waited for later, it ends after their starts.
     fn start_together(&self, units: &[String], is_waited_for: bool) -> Cmd {
-        const IN_ONE_WORD: usize = 1000; // a word may have 128 KiB (execve(2))
         let mut cmd = Cmd::new("systemd-run", self.is_user().then_some("--user"));
         cmd.args
             .extend(["--quiet", "--collect", "--service-type=oneshot"].map(Into::into));
         cmd.args.extend(is_waited_for.then(|| "--no-block".into()));
+        cmd.args.push("true".into());
         let relations = if is_waited_for {
             &["Wants"][..]
         } else {
             &["Wants", "After"]
         };
-        for relation in relations {
-            let words = units.chunks(IN_ONE_WORD);
-            cmd.args
-                .extend(words.map(|units| format!("--property={relation}={}", units.join(" "))));
-        }
-        cmd.args.push("true".into()); // which does not heed what follows
+        cmd.unit_properties = relations.iter().map(ToString::to_string).collect();
         self.in_scope(cmd.units(units.iter().cloned()))
     }
 
