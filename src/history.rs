@@ -44,17 +44,27 @@ pub struct Version {
     pub rendered: String,
 }
 
-/// The last steps of an install: the version, those before it, the receipt; of these only what is new.
+/// What an install writes down of one app; of that only what is new.
+#[derive(Debug, Default)]
+pub struct Records {
+    /// The version, and those before it. A start need not wait for them, nor they for it.
+    pub version: Vec<Step>,
+    /// The receipt, once all is well.
+    pub receipt: Option<Step>,
+}
+
+/// What an install of this version writes down.
 pub fn record(
     store: &Store,
     version: &Version,
     app: &AppState,
     mut receipt: Receipt,
     again: Option<u32>,
-) -> Result<Vec<Step>, Failure> {
+) -> Result<Records, Failure> {
     let name = &version.service.name;
     let old = app.receipt.as_ref();
-    let mut steps = Vec::new();
+    let mut records = Records::default();
+    let steps = &mut records.version;
     receipt.history = old.map_or_else(Vec::new, |old| old.history.clone());
     if app.service() != Some(&version.service) {
         let number = receipt.history.last().map_or(1, |entry| entry.number + 1);
@@ -78,9 +88,9 @@ pub fn record(
         steps.push(receipt::write(store.installed_path(name), version, 0o600)?);
     }
     if !old.is_some_and(|old| old.is_same_install(&receipt)) {
-        steps.push(receipt::write(store.receipt_path(name), &receipt, 0o644)?);
+        records.receipt = Some(receipt::write(store.receipt_path(name), &receipt, 0o644)?);
     }
-    Ok(steps)
+    Ok(records)
 }
 
 /// Keeps the version that is installed under its number.
@@ -135,7 +145,8 @@ mod tests {
             ..AppState::default()
         };
         let store = Store::new("/state".into());
-        let steps = record(&store, &version, &app, receipt, None).expect("it can be written down");
+        let records = record(&store, &version, &app, receipt, None).expect("it can be written down");
+        let steps: Vec<_> = records.version.into_iter().chain(records.receipt).collect();
         let lines: Vec<_> = steps.iter().filter_map(Step::path).collect();
         assert_eq!(lines, [store.installed_path("app"), store.receipt_path("app")]);
         let Some(Step::WriteFile { text, .. }) = steps.last() else {

@@ -128,6 +128,8 @@ pub struct Entry {
     pub gid: u32,
     /// Bytes.
     pub len: u64,
+    /// When its contents changed last, since 1970.
+    pub modified: Duration,
 }
 
 /// The kind of an [`Entry`].

@@ -24,7 +24,7 @@ pub use state::*;
 
 /// A target: how an app is rendered for it, installed, watched and removed. It looks, it never touches: what is to be done
 /// it says as a [`Plan`].
-pub trait Backend {
+pub trait Backend: Sync {
     /// The target's name, as in `--target`.
     fn name(&self) -> &'static str;
     /// Whose service manager.

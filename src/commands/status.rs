@@ -75,40 +75,58 @@ pub(super) fn all(context: &Context, wish: &cli::ScopeArgs) -> Result<Vec<Status
 fn of(look: &dyn Probe, backend: &dyn Backend, names: &[&str]) -> Result<Vec<Status>, Failure> {
     const TRIES: usize = 5;
     let store = backend.store();
-    let records = || -> Result<Records, Failure> {
-        let receipts = names.iter().map(|name| store.receipt(name, look));
-        Ok((
-            journal::pending(store.root(), look).unwrap_or_default(),
-            receipts.collect::<Result<_, _>>()?,
-        ))
-    };
-    let mut before = records()?;
+    // Every run that changes something keeps a journal in this folder while it does.
+    let moment = || look.target(store.root()).ok().flatten().map(|entry| entry.modified);
+    let mut before = moment();
     for _ in 1..TRIES {
-        let statuses = at_once(look, backend, names, &before)?;
-        let after = records()?;
+        let statuses = at_once(look, backend, names)?;
+        let after = moment();
         if after == before {
             return Ok(statuses);
         }
         before = after;
     }
-    at_once(look, backend, names, &before)
+    at_once(look, backend, names)
 }
 
-/// What the records say of some apps: the verb and the app of every run under way or cut short, and the receipts of these.
-type Records = (Vec<(String, String)>, Vec<Option<Receipt>>);
+/// What the records say of an app.
+struct Recorded {
+    receipt: Option<Receipt>,
+    readiness: Option<Readiness>,
+    is_drifted: bool,
+}
 
-/// How these apps of one scope and target are: one question to the service manager for all of them, their probes side by
-/// side.
-fn at_once(
-    look: &dyn Probe,
-    backend: &dyn Backend,
-    names: &[&str],
-    (pending, receipts): &Records,
-) -> Result<Vec<Status>, Failure> {
+impl Recorded {
+    fn of(look: &dyn Probe, store: &Store, name: &str) -> Result<Self, Failure> {
+        let receipt = store.receipt(name, look)?;
+        Ok(Self {
+            readiness: readiness(look, store, name, receipt.as_ref()),
+            is_drifted: receipt.as_ref().is_some_and(|receipt| is_drifted(look, receipt)),
+            receipt,
+        })
+    }
+}
+
+/// How these apps of one scope and target are: one question to the service manager for all of them, while their records are
+/// read, then their probes side by side.
+fn at_once(look: &dyn Probe, backend: &dyn Backend, names: &[&str]) -> Result<Vec<Status>, Failure> {
     let units: Vec<_> = names.iter().map(|name| backend.unit(name)).collect();
-    let lives = backend.observe(look, &units)?;
     let store = backend.store();
+    let (lives, recorded) = std::thread::scope(|scope| {
+        let lives = scope.spawn(|| backend.observe(look, &units));
+        let recorded = names.iter().map(|name| Recorded::of(look, &store, name));
+        let recorded: Result<Vec<_>, _> = recorded.collect();
+        let lost = |_| {
+            Err(Failure::new(
+                Exit::Failed,
+                "the question to the service manager was lost",
+            ))
+        };
+        (lives.join().unwrap_or_else(lost), recorded)
+    });
+    let (lives, recorded) = (lives?, recorded?);
     let is_at_work = OnceCell::new();
+    let pending = journal::pending(store.root(), look).unwrap_or_default();
     let intents: BTreeMap<_, _> = pending
         .iter()
         .map(|(_, app)| {
@@ -116,27 +134,20 @@ fn at_once(
             (app.as_str(), *is_at_work)
         })
         .collect();
-    let apps = || names.iter().zip(receipts.iter().map(Option::as_ref));
-    let readiness: Vec<_> = apps()
-        .map(|(name, receipt)| readiness(look, &store, name, receipt))
-        .collect();
-    let mut answers = answers(look, &lives, &readiness).into_iter();
-    let judged = apps()
-        .zip(&lives)
-        .zip(&readiness)
-        .map(|(((name, receipt), live), readiness)| {
-            judge(
-                name,
-                &Seen {
-                    receipt,
-                    live,
-                    answer: probe(live, readiness.as_ref()).and_then(|_| answers.next()),
-                    is_drifted: receipt.is_some_and(|receipt| is_drifted(look, receipt)),
-                    intent: intents.get(name).copied(),
-                    now: look.monotonic(),
-                },
-            )
-        });
+    let mut answers = answers(look, &lives, &recorded).into_iter();
+    let judged = names.iter().zip(&lives).zip(&recorded).map(|((name, live), recorded)| {
+        judge(
+            name,
+            &Seen {
+                receipt: recorded.receipt.as_ref(),
+                live,
+                answer: probe(live, recorded).and_then(|_| answers.next()),
+                is_drifted: recorded.is_drifted,
+                intent: intents.get(name).copied(),
+                now: look.monotonic(),
+            },
+        )
+    });
     Ok(judged.collect())
 }
 
@@ -148,17 +159,18 @@ fn readiness(look: &dyn Probe, store: &Store, name: &str, receipt: Option<&Recei
     }
 }
 
-fn answers(look: &dyn Probe, lives: &[Live], readiness: &[Option<Readiness>]) -> Vec<Result<(), String>> {
-    let pairs = lives.iter().zip(readiness);
+fn answers(look: &dyn Probe, lives: &[Live], recorded: &[Recorded]) -> Vec<Result<(), String>> {
+    let pairs = lives.iter().zip(recorded);
     let asked: Vec<_> = pairs
-        .filter_map(|(live, readiness)| Some((probe(live, readiness.as_ref())?, readiness.as_ref()?.timeout, live.pid)))
+        .filter_map(|(live, recorded)| Some((probe(live, recorded)?, recorded.readiness.as_ref()?.timeout, live.pid)))
         .collect();
     conditions::ask(look, &asked)
 }
 
 /// What there is to ask of an app that runs.
-fn probe<'a>(live: &Live, readiness: Option<&'a Readiness>) -> Option<&'a Question> {
-    readiness?.probe.as_ref().filter(|_| live.active == "active")
+fn probe<'a>(live: &Live, recorded: &'a Recorded) -> Option<&'a Question> {
+    let readiness = recorded.readiness.as_ref()?;
+    readiness.probe.as_ref().filter(|_| live.active == "active")
 }
 
 fn is_drifted(look: &dyn Probe, receipt: &Receipt) -> bool {

@@ -29,6 +29,7 @@ pub fn machine(euid: u32) -> Machine {
         uid,
         gid: uid,
         len: 0,
+        modified: Duration::ZERO,
     };
     let file = |mode| entry(EntryKind::File, mode, 0);
     let folder = |uid| entry(EntryKind::Folder, 0o755, uid);

@@ -7,7 +7,7 @@ use crate::{
     backend::{AppState, AtPath, Backend, Control, Install, Live, State, Wanted},
     diff,
     exit::{Exit, Failure},
-    history::{self, Version},
+    history::{self, Records, Version},
     plan::{Condition, Plan, Step},
     receipt::{self, Receipt},
     service::Service,
@@ -47,6 +47,7 @@ impl Embedded {
             }
         }
         let mut waits = Vec::new();
+        let mut receipts = Vec::new();
         for (wanted, app) in pairs() {
             let service = &wanted.service;
             let required = &service.dependencies.requires;
@@ -58,14 +59,19 @@ impl Embedded {
                     plan.of(unit, [wait]);
                 }
             }
-            plan.of(&service.name, self.start_steps(wanted, app, options)?);
+            Self::refuse(service, &self.render(service)?.text, app, options)?;
+            let records = self.records(wanted, app, options)?;
+            // The version is what the supervisor reads.
+            plan.of(&service.name, records.version);
+            plan.of(&service.name, self.start_steps(wanted, app, options));
+            receipts.push((&service.name, records.receipt));
             waits.extend(Self::wait(wanted, app, options).map(|wait| (service.name.as_str(), wait)));
         }
         for (unit, wait) in waits {
             plan.of(unit, [wait]);
         }
-        for (wanted, app) in pairs() {
-            plan.of(&wanted.service.name, self.records(wanted, app, options)?);
+        for (unit, receipt) in receipts {
+            plan.of(unit, receipt);
         }
         Ok(plan)
     }
@@ -85,26 +91,18 @@ impl Embedded {
         options.start && app.live.is_up() && (writes || app.is_behind() || options.restart)
     }
 
-    fn start_steps(&self, wanted: &Wanted, app: &AppState, options: &Install) -> Result<Vec<Step>, Failure> {
-        let service = &wanted.service;
-        let name = &service.name;
-        Self::refuse(service, &self.render(service)?.text, app, options)?;
-        let writes = Self::writes(wanted, app);
-        let mut steps = Vec::new();
-        if writes {
-            steps.push(receipt::write(
-                self.store().installed_path(name),
-                &version(wanted),
-                0o600,
-            )?);
-        }
-        if Self::restarts(writes, app, options) {
-            steps.push(Step::run(self.supervisor("restart", name)));
+    fn start_steps(&self, wanted: &Wanted, app: &AppState, options: &Install) -> Vec<Step> {
+        let name = &wanted.service.name;
+        if Self::restarts(Self::writes(wanted, app), app, options) {
+            vec![Step::run(self.supervisor("restart", name))]
         } else if options.start && !app.live.is_up() {
-            steps.push(Step::run(self.supervisor("stop", name)).on_undo());
-            steps.push(Step::run(self.supervisor("start", name)));
+            vec![
+                Step::run(self.supervisor("stop", name)).on_undo(),
+                Step::run(self.supervisor("start", name)),
+            ]
+        } else {
+            Vec::new()
         }
-        Ok(steps)
     }
 
     fn wait(wanted: &Wanted, app: &AppState, options: &Install) -> Option<Step> {
@@ -123,8 +121,7 @@ impl Embedded {
         })
     }
 
-    fn records(&self, wanted: &Wanted, app: &AppState, options: &Install) -> Result<Vec<Step>, Failure> {
-        let artefact = self.store().installed_path(&wanted.service.name); // written before the start
+    fn records(&self, wanted: &Wanted, app: &AppState, options: &Install) -> Result<Records, Failure> {
         let version = version(wanted);
         let mut receipt = self.receipt(&wanted.service, &receipt::to_json(&version)?, options);
         if let Some(old) = app.receipt.as_ref().filter(|_| !Self::writes(wanted, app)) {
@@ -133,9 +130,12 @@ impl Embedded {
         if !options.start && app.live.is_up() && (Self::writes(wanted, app) || app.is_behind()) {
             receipt.restart_due = app.live.active_since;
         }
-        let records = history::record(&self.store(), &version, app, receipt, wanted.again)?;
-        let is_due = |step: &Step| step.path() != Some(artefact.as_path());
-        Ok(records.into_iter().filter(is_due).collect())
+        let mut records = history::record(&self.store(), &version, app, receipt, wanted.again)?;
+        if app.is_drifted() && app.service() == Some(&wanted.service) {
+            let path = self.store().installed_path(&wanted.service.name);
+            records.version.push(receipt::write(path, &version, 0o600)?);
+        }
+        Ok(records)
     }
 
     fn refuse(service: &Service, text: &str, state: &AppState, options: &Install) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! What `systemctl show` says, as values. Properties, not the words of `systemctl status`: they are not localised.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -26,15 +26,36 @@ const LOAD_PATH: [&str; 13] = [
 ];
 /// The service manager notes here what it started in this boot.
 const STARTED: &str = "/run/systemd/units";
+/// By a link of this name, and the unit's.
+const INVOCATION: &str = "invocation:";
 
-/// Whether the machine's service manager has nothing to tell of a unit: there is no file of that name, and it was not
-/// started in this boot. Then there is no need to ask. (What it may still hold of a file that was removed, it is asked
-/// after the new one is written: [`Condition::Stale`](crate::plan::Condition::Stale).)
-pub(super) fn is_unheard_of(look: &dyn Probe, unit: &str) -> bool {
-    let is_there = |path: PathBuf| !matches!(look.entry(&path), Ok(None));
-    is_there(STARTED.into())
-        && !is_there(Path::new(STARTED).join(format!("invocation:{unit}")))
-        && !LOAD_PATH.iter().any(|folder| is_there(Path::new(folder).join(unit)))
+/// Those of the units of which the machine's service manager may have something to tell: there is a file of that name, or it
+/// was started in this boot. The others need not be asked for. (What it may still hold of a file that was removed, it is
+/// asked after the new one is written: [`Condition::Stale`](crate::plan::Condition::Stale).)
+pub(super) fn heard_of(look: &dyn Probe, units: &[String]) -> HashSet<String> {
+    /// From so many on it takes less to list the folders than to look for each unit in each of them.
+    const MANY: usize = 20;
+    if !matches!(look.entry(Path::new(STARTED)), Ok(Some(_))) {
+        return units.iter().cloned().collect();
+    }
+    let folders = || LOAD_PATH.iter().map(Path::new).chain([Path::new(STARTED)]);
+    if units.len() < MANY {
+        let is_there = |path: PathBuf| !matches!(look.entry(&path), Ok(None));
+        let is_heard_of = |unit: &&String| {
+            let name = |folder: &Path| format!("{}{unit}", if folder == Path::new(STARTED) { INVOCATION } else { "" });
+            folders().any(|folder| is_there(folder.join(name(folder))))
+        };
+        return units.iter().filter(is_heard_of).cloned().collect();
+    }
+    let mut names = HashSet::new();
+    for folder in folders() {
+        let Ok(paths) = look.list(folder) else {
+            return units.iter().cloned().collect();
+        };
+        let files = paths.iter().filter_map(|path| path.file_name()?.to_str());
+        names.extend(files.map(|name| name.strip_prefix(INVOCATION).unwrap_or(name).to_owned()));
+    }
+    units.iter().filter(|unit| names.contains(*unit)).cloned().collect()
 }
 
 /// Whether a unit lies where systemd looks before it looks where we install, in either scope: what was made at run time by

@@ -108,10 +108,16 @@ impl Systemd {
     /// What the service manager says of apps; what it cannot know, it is not asked.
     fn lives(&self, look: &dyn Probe, apps: &[String], is_reachable: bool) -> Result<Vec<Live>, Failure> {
         let mut lives: Vec<_> = apps.iter().map(|app| Live::unknown(&self.unit(app))).collect();
+        let units: Vec<_> = lives.iter().map(|live| live.unit.clone()).collect();
+        let heard_of = if self.is_user() {
+            units.into_iter().collect()
+        } else {
+            live::heard_of(look, &units)
+        };
         let (mut known, unheard): (Vec<_>, Vec<_>) = lives
             .iter_mut()
             .filter(|_| is_reachable)
-            .partition(|live| self.is_user() || !live::is_unheard_of(look, &live.unit));
+            .partition(|live| heard_of.contains(&live.unit));
         // For one alone that question costs more than it saves.
         if unheard.len() > 1 {
             let listed = self.listed(look)?;

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     backend::{AppState, AtPath, Backend, Install, Rendered, ScopeState, State, Wanted},
     exit::Failure,
-    history::{self, Version},
+    history::{self, Records, Version},
     plan::{Condition, Plan, Step},
     receipt::{self, Receipt, ScopeRecord},
     render,
@@ -58,7 +58,8 @@ impl Draft<'_> {
 }
 
 impl Systemd {
-    /// Install: the units, their links, the start, the wait, the receipts; of these only what is not so yet.
+    /// Install: the units, their links, the start; the versions, which are written while systemd starts them; the wait, the
+    /// receipts. Of these only what is not so yet.
     pub(super) fn plan_install(&self, wanted: &[Wanted], state: &State, options: &Install) -> Result<Plan, Failure> {
         self.host.check_systemd()?;
         let drafts: Vec<_> = wanted
@@ -73,9 +74,6 @@ impl Systemd {
         };
         plan.shared(self.manager_steps(&state.scope));
         plan.shared(self.scope_steps(&drafts, &state.scope, options)?);
-        for draft in &drafts {
-            plan.of(&draft.unit, self.folder_steps(draft, options)?);
-        }
         let needs_reload = |draft: &&Draft| draft.needs_reload() && !self.host.is_image;
         let reloads: Vec<_> = drafts.iter().filter(needs_reload).collect();
         if !reloads.is_empty() {
@@ -89,17 +87,28 @@ impl Systemd {
             plan.shared(self.reload(&reloads));
         }
         self.start(&mut plan, &drafts, options);
+        let mut records = Vec::new();
         for draft in &drafts {
-            let version = Version {
-                manifest: draft.wanted.manifest.clone(),
-                service: draft.wanted.service.clone(),
-                rendered: draft.rendered.text.clone(),
-            };
-            let (receipt, again) = (draft.receipt.clone(), draft.wanted.again);
-            let records = history::record(&self.store(), &version, draft.state, receipt, again)?;
-            plan.of(&draft.unit, records);
+            let recorded = self.records(draft)?;
+            plan.of(&draft.unit, self.folder_steps(draft, options)?);
+            plan.of(&draft.unit, recorded.version);
+            records.push((&draft.unit, recorded.receipt));
+        }
+        self.wait(&mut plan, &drafts, options);
+        for (unit, receipt) in records {
+            plan.of(unit, receipt);
         }
         Ok(plan)
+    }
+
+    fn records(&self, draft: &Draft) -> Result<Records, Failure> {
+        let version = Version {
+            manifest: draft.wanted.manifest.clone(),
+            service: draft.wanted.service.clone(),
+            rendered: draft.rendered.text.clone(),
+        };
+        let (receipt, again) = (draft.receipt.clone(), draft.wanted.again);
+        history::record(&self.store(), &version, draft.state, receipt, again)
     }
 
     fn draft<'a>(&self, wanted: &'a Wanted, app: &'a AppState, options: &Install) -> Result<Draft<'a>, Failure> {

@@ -13,31 +13,63 @@ use crate::{
     system::Cmd,
 };
 
+/// The throw-away unit that starts several at once. One run at a time works in a scope.
+const TOGETHER: &str = "autoglm-boot-start.service";
+
+/// What an install is to start.
+struct Due<'a> {
+    /// What does not run.
+    starts: Vec<&'a Draft<'a>>,
+    /// What runs as it was before.
+    restarts: Vec<&'a Draft<'a>>,
+}
+
+impl<'a> Due<'a> {
+    fn of(drafts: &'a [Draft<'a>], options: &Install) -> Self {
+        let drafts = drafts.iter().filter(|_| options.start);
+        let (up, starts): (Vec<_>, Vec<_>) = drafts.partition(|draft| draft.state.live.is_up());
+        let is_due = |draft: &&Draft| options.restart || draft.needs_restart();
+        let restarts = up.into_iter().filter(is_due).collect();
+        Self { starts, restarts }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'a Draft<'a>> {
+        self.starts.iter().chain(&self.restarts).copied()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.starts.is_empty() && self.restarts.is_empty()
+    }
+}
+
 impl Systemd {
-    /// Starts what does not run, restarts what runs as it was before, all of them at once; then waits for each.
+    /// Starts what does not run, restarts what runs as it was before, all of them at once.
     pub(super) fn start(&self, plan: &mut Plan, drafts: &[Draft], options: &Install) {
-        if !options.start {
+        let due = Due::of(drafts, options);
+        if due.is_empty() {
             return;
         }
-        let (up, down): (Vec<_>, Vec<_>) = drafts.iter().partition(|draft| draft.state.live.is_up());
-        let restarts: Vec<_> = up
-            .into_iter()
-            .filter(|draft| options.restart || draft.needs_restart())
-            .collect();
         let units = |drafts: &[&Draft]| drafts.iter().map(|draft| draft.unit.clone()).collect::<Vec<_>>();
-        self.revive(plan, restarts.iter().map(|draft| draft.state));
-        let all: Vec<_> = down.iter().chain(&restarts).copied().collect();
-        plan.shared(self.reset_failed(all.iter().map(|draft| &draft.state.live)));
-        if !down.is_empty() {
-            plan.shared([self.stop(units(&down)).on_undo()]);
+        self.revive(plan, due.restarts.iter().map(|draft| draft.state));
+        plan.shared(self.reset_failed(due.all().map(|draft| &draft.state.live)));
+        if !due.starts.is_empty() {
+            plan.shared([self.stop(units(&due.starts)).on_undo()]);
         }
         let only = drafts.first().filter(|_| drafts.len() == 1);
-        for (verb, drafts) in [("start", &down), ("restart", &restarts)] {
+        for (verb, drafts) in [("start", &due.starts), ("restart", &due.restarts)] {
             if !drafts.is_empty() {
-                plan.shared(self.launch(verb, units(drafts), only, options));
+                plan.shared([self.launch(verb, units(drafts), only, options)]);
             }
         }
-        for draft in all {
+    }
+
+    /// Waits for what was started.
+    pub(super) fn wait(&self, plan: &mut Plan, drafts: &[Draft], options: &Install) {
+        let due = Due::of(drafts, options);
+        if options.patience == Patience::None {
+            plan.shared(self.wait_for_starts(&due, drafts.len() == 1));
+        }
+        for draft in due.all() {
             let service = &draft.wanted.service;
             if let Some(deadline) = options.patience.with(service) {
                 let condition = Condition::Ready {
@@ -51,48 +83,58 @@ impl Systemd {
         }
     }
 
+    /// Nobody waits until they are ready, but their starts must have gone well.
+    fn wait_for_starts(&self, due: &Due, is_only: bool) -> Vec<Step> {
+        let units: Vec<_> = due.starts.iter().map(|draft| draft.unit.clone()).collect();
+        if is_only || units.is_empty() {
+            return Vec::new();
+        }
+        let join = self.systemctl(["start", TOGETHER]); // what has ended by now is not there any more: that is well
+        let condition = Condition::Started { units };
+        vec![
+            Step::Launch { cmd: join },
+            Step::Await {
+                condition,
+                deadline: SLACK,
+            },
+        ]
+    }
+
     /// What says itself when it has started may take as long as it likes: the wait is ours, not systemctl's. Of several the
     /// wait tells which one failed; to start them one by one would take systemd longer than one unit that wants them all.
-    fn launch(&self, verb: &str, units: Vec<String>, only: Option<&Draft>, options: &Install) -> Vec<Step> {
+    fn launch(&self, verb: &str, units: Vec<String>, only: Option<&Draft>, options: &Install) -> Step {
         let is_waited_for = options.patience != Patience::None;
         let is_slow = |only: &Draft| matches!(only.wanted.service.start_type, StartType::Notify | StartType::Oneshot);
         match only {
             Some(only) if is_waited_for && is_slow(only) => {
-                vec![Step::run(self.systemctl(["--no-block", verb]).units(units))]
+                Step::run(self.systemctl(["--no-block", verb]).units(units))
             }
-            None if verb == "start" => {
-                let launch = Step::Launch {
-                    cmd: self.start_together(&units, is_waited_for),
-                };
-                let started = Step::Await {
-                    condition: Condition::Started { units },
-                    deadline: SLACK,
-                };
-                [launch]
-                    .into_iter()
-                    .chain((!is_waited_for).then_some(started))
-                    .collect()
-            }
-            None if is_waited_for => vec![Step::Launch {
+            None if verb == "start" => Step::Launch {
+                cmd: self.start_together(&units),
+            },
+            None if is_waited_for => Step::Launch {
                 cmd: self.systemctl(["--no-block", verb]).units(units),
-            }],
-            _ => vec![Step::run(self.systemctl([verb]).units(units))],
+            },
+            _ => Step::run(self.systemctl([verb]).units(units)),
         }
     }
 
-    /// A throw-away unit that wants them all (systemd-run(1)); unless they are waited for later, it ends after their starts.
-    fn start_together(&self, units: &[String], is_waited_for: bool) -> Cmd {
+    /// A throw-away unit that wants them all (systemd-run(1)), and ends after their starts.
+    fn start_together(&self, units: &[String]) -> Cmd {
         let mut cmd = Cmd::new("systemd-run", self.is_user().then_some("--user"));
-        cmd.args
-            .extend(["--quiet", "--collect", "--service-type=oneshot"].map(Into::into));
-        cmd.args.extend(is_waited_for.then(|| "--no-block".into()));
-        cmd.args.push("true".into());
-        let relations = if is_waited_for {
-            &["Wants"][..]
-        } else {
-            &["Wants", "After"]
-        };
-        cmd.unit_properties = relations.iter().map(ToString::to_string).collect();
+        let unit = format!("--unit={TOGETHER}");
+        cmd.args.extend(
+            [
+                "--quiet",
+                "--collect",
+                "--no-block",
+                "--service-type=oneshot",
+                &unit,
+                "true",
+            ]
+            .map(Into::into),
+        );
+        cmd.unit_properties = ["Wants", "After"].map(Into::into).into();
         self.in_scope(cmd.units(units.iter().cloned()))
     }
 

@@ -219,6 +219,11 @@ pub fn entry(meta: &fs::Metadata) -> Entry {
         uid: meta.uid(),
         gid: meta.gid(),
         len: meta.len(),
+        modified: meta
+            .modified()
+            .ok()
+            .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
+            .unwrap_or_default(),
     }
 }
 
