@@ -1,26 +1,49 @@
 //! Manifest → [`Service`]: defaults filled in, paths made absolute, programs and accounts looked up. All problems at once.
 
-use std::{ops::Range, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, ops::Range, path::PathBuf, time::Duration};
 
 use crate::{
     manifest::{At, Manifest, Problem, Problems},
-    service::{Logging, RateLimit, Resources, Scope, Service, StartType},
-    system::{EntryKind, Probe, without_parents},
+    platform,
+    service::{Logging, Method, Os, RateLimit, Resources, Scope, Service, StartType},
+    system::{EntryKind, Probe},
     values,
 };
 
 mod account;
 mod carry;
+mod carry_windows;
 mod command;
 mod dependencies;
+mod place;
 mod readiness;
 mod restart;
+mod windows;
+
+pub use windows::SERVICE_ACCOUNTS;
 
 /// What the command line wishes.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Wish {
     /// `--system` or `--user`.
     pub scope: Option<Scope>,
+    /// The system the app is to run on.
+    pub os: Os,
+    /// Whether that is another machine, on which nothing can be looked up.
+    pub is_elsewhere: bool,
+    /// What is to start it on Windows, whatever the manifest says.
+    pub method: Option<Method>,
+}
+
+impl Default for Wish {
+    fn default() -> Self {
+        Self {
+            scope: None,
+            os: platform::OS,
+            is_elsewhere: false,
+            method: None,
+        }
+    }
 }
 
 /// A service, and what is worth a warning.
@@ -39,6 +62,9 @@ pub fn check(manifest: &Manifest, wish: &Wish, look: &dyn Probe) -> Result<Check
     let mut checker = Checker {
         manifest,
         look,
+        os: wish.os,
+        is_elsewhere: wish.is_elsewhere,
+        method: wish.method,
         scope: scope(manifest, wish, look),
         problems: Vec::new(),
         warnings: Vec::new(),
@@ -55,17 +81,29 @@ pub fn check(manifest: &Manifest, wish: &Wish, look: &dyn Probe) -> Result<Check
 }
 
 fn scope(manifest: &Manifest, wish: &Wish, look: &dyn Probe) -> Scope {
+    if wish.os == Os::Windows {
+        return wish
+            .scope
+            .unwrap_or_else(|| windows::default_scope(manifest, wish.method));
+    }
     let written = manifest.scope.as_ref().map(|scope| match scope.value.as_str() {
         "system" => Scope::System,
         _ => Scope::User,
     });
-    let default = if look.euid() == 0 { Scope::System } else { Scope::User };
+    let default = if wish.is_elsewhere || look.euid() == 0 {
+        Scope::System
+    } else {
+        Scope::User
+    };
     wish.scope.or(written).unwrap_or(default)
 }
 
 struct Checker<'a> {
     manifest: &'a Manifest,
     look: &'a dyn Probe,
+    os: Os,
+    is_elsewhere: bool,
+    method: Option<Method>,
     scope: Scope,
     problems: Vec<Problem>,
     warnings: Vec<String>,
@@ -77,12 +115,7 @@ impl Checker<'_> {
         self.check_own_path();
         let working_directory = self.working_directory();
         let run_as = self.run_as(&working_directory);
-        let path: Vec<_> = m
-            .service
-            .path
-            .iter()
-            .map(|folder| self.absolute(&folder.value))
-            .collect();
+        let path: Vec<_> = m.service.path.iter().map(|folder| self.place(folder)).collect();
         let service = Service {
             name: m.app.name.value.clone(),
             description: m.app.description.as_ref().unwrap_or(&m.app.name).value.clone(),
@@ -114,10 +147,15 @@ impl Checker<'_> {
             readiness: self.readiness(&path),
             resources: self.resources(),
             logging: self.logging(),
-            raw_systemd: raw(m),
+            raw_systemd: raw(&m.raw),
+            windows: self.windows(),
+            raw_task: raw(&m.raw_task),
             path,
         };
-        self.check_carried(&service);
+        match self.os {
+            Os::Linux => self.check_carried(&service),
+            Os::Windows => self.check_carried_to_windows(&service),
+        }
         service
     }
 
@@ -130,11 +168,6 @@ impl Checker<'_> {
 
     fn lacking(&mut self, message: impl Into<String>, span: &Range<usize>, help: &str) {
         self.problems.push(Problem::machine(message, span).help(help));
-    }
-
-    /// Relative to the manifest's folder. Links stay as they are: the python of a virtual environment is one.
-    fn absolute(&self, text: &str) -> PathBuf {
-        without_parents(self.look, &self.manifest.folder().join(text))
     }
 
     /// What is kept and rendered is text: another name of the folder could not be written down.
@@ -155,9 +188,12 @@ impl Checker<'_> {
 
     fn working_directory(&mut self) -> PathBuf {
         let Some(written) = &self.manifest.service.working_directory else {
-            return self.absolute("");
+            return self.own_folder();
         };
-        let path = self.absolute(&written.value);
+        let path = self.place(written);
+        if self.is_elsewhere {
+            return path;
+        }
         match self.look.target(&path) {
             Ok(Some(entry)) if entry.kind == EntryKind::Folder => {}
             Ok(Some(_)) => self.lacking(
@@ -211,8 +247,10 @@ impl Checker<'_> {
         let files = &self.manifest.service.environment_files;
         let mut paths = Vec::new();
         for file in files {
-            let path = self.absolute(&file.value);
-            if !matches!(self.look.target(&path), Ok(Some(entry)) if entry.kind == EntryKind::File) {
+            let path = self.place(file);
+            if !self.is_elsewhere
+                && !matches!(self.look.target(&path), Ok(Some(entry)) if entry.kind == EntryKind::File)
+            {
                 let help = "create it; it is yours: read at each start, never written by us";
                 self.lacking(format!("the file {} is not there", path.display()), &file.span, help);
             }
@@ -225,6 +263,7 @@ impl Checker<'_> {
         let written = &self.manifest.resources;
         if let Some(at) = &written.shared_memory
             && self.scope == Scope::User
+            && self.os == Os::Linux
         {
             self.wrong(
                 "a private /dev/shm needs privilege, which user scope has not",
@@ -286,9 +325,9 @@ fn level_variable(manifest: &Manifest) -> &str {
         .map_or("LOG_LEVEL", |at| &at.value)
 }
 
-fn raw(manifest: &Manifest) -> std::collections::BTreeMap<String, Vec<(String, String)>> {
-    let mut sections = std::collections::BTreeMap::<_, Vec<_>>::new();
-    for (section, directive, value) in &manifest.raw {
+fn raw(written: &[(String, String, At<String>)]) -> BTreeMap<String, Vec<(String, String)>> {
+    let mut sections = BTreeMap::<_, Vec<_>>::new();
+    for (section, directive, value) in written {
         sections
             .entry(section.clone())
             .or_default()

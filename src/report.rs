@@ -82,6 +82,13 @@ impl Report {
         }
     }
 
+    /// The answer itself, byte for byte: for a file, or for another program.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.clear_progress();
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(bytes).and_then(|()| out.flush()); // a reader that went away is no error of ours
+    }
+
     /// The end of a verb that went well.
     pub fn success(&mut self, text: &str) {
         self.line(&format!("{GREEN}{text}{PLAIN}"));

@@ -351,7 +351,11 @@ fn a_command_line_that_is_wrong_exits_2_and_says_what_was_meant() {
         ("install --timeout 5", "write it like \"5s\""),
         ("start --timeout=-1s sleeper", "write it like \"5s\""),
         ("logs -n many", "invalid"),
-        ("render --target nothing", "[possible values: systemd]"),
+        (
+            "render --target nothing",
+            "[possible values: systemd, task, startup-folder]",
+        ),
+        ("render --target task --root /", "cannot be used with"),
         ("install app.toml", "unexpected argument"),
         ("start one two", "unexpected argument"),
         ("uninstall sleeper -m app.toml", "cannot be used with"),

@@ -8,6 +8,7 @@ use super::{Context, Outcome, image, manifests, need_privilege};
 use crate::{
     apply::{self, Others},
     backend::{self, Backend, Install, Patience, State, Wanted},
+    check::Wish,
     cli,
     exit::{Exit, Failure},
     journal,
@@ -25,7 +26,11 @@ use ended::{Ended, sum_up};
 pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
     let files = manifests::files(context, &args.manifest)?;
     context.report.is_brief = files.len() > 1;
-    let (checked, wrong) = manifests::checked(context, &files, &args.scope, args.keep_going)?;
+    let wish = Wish {
+        scope: args.scope.scope(),
+        ..Wish::default()
+    };
+    let (checked, wrong) = manifests::checked(context, &files, &wish, args.keep_going)?;
     let checked = manifests::in_order(checked)?;
     let scope = checked[0].service.scope;
     image::refuse_nobodys(context, scope)?;

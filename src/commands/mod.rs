@@ -13,8 +13,9 @@ use crate::{
     cli::{Cli, ScopeArgs, Verb},
     exit::{Exit, Failure},
     host::{self, Host},
-    manifest,
+    manifest, platform,
     report::{Report, Voice},
+    service::Os,
     system::{EntryKind, Probe, Rooted, System, without_parents},
 };
 
@@ -96,6 +97,14 @@ pub fn run(cli: Cli, args: Vec<OsString>, system: &dyn System) -> Exit {
 }
 
 fn verb(context: &mut Context, verb: Verb) -> Outcome {
+    let only_looks = matches!(verb, Verb::Check(_) | Verb::Render(_));
+    if platform::OS == Os::Windows && !only_looks {
+        return Err(Failure::new(
+            Exit::Failed,
+            "this version checks and renders on Windows; it does not install there yet",
+        )
+        .repair("autoglm-boot render --output DIR, then schtasks /create /xml, or copy the shortcut"));
+    }
     match verb {
         Verb::Install(args) => install::run(context, &args),
         Verb::Status(args) => status::run(context, &args),
@@ -147,7 +156,7 @@ fn wants_json(verb: &Verb) -> bool {
 }
 
 /// The manifest as written: read, and right in itself.
-fn read_manifest(look: &dyn Probe, path: &Path) -> Result<manifest::Manifest, Failure> {
+fn read_manifest(look: &dyn Probe, path: &Path, os: Os) -> Result<manifest::Manifest, Failure> {
     let unreadable = |why: &dyn std::fmt::Display| {
         let message = format!("cannot read the manifest {}: {why}", path.display());
         Failure::new(Exit::Usage, message).repair("name it with --manifest FILE")
@@ -164,14 +173,23 @@ fn read_manifest(look: &dyn Probe, path: &Path) -> Result<manifest::Manifest, Fa
     }
     let bytes = look.read(path).map_err(|error| unreadable(&error))?;
     let path = without_parents(look, &absolute(path)?);
-    manifest::read(&path, &bytes).map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))
+    manifest::read_for(os, &path, &bytes)
+        .map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))
 }
 
 /// The manifest, checked against this machine; its warnings are told.
 fn checked(context: &mut Context, path: &Path, scope: &ScopeArgs) -> Result<Checked, Failure> {
-    let manifest = read_manifest(context.system, path)?;
-    let wish = Wish { scope: scope.scope() };
-    let checked = check::check(&manifest, &wish, context.system)
+    let wish = Wish {
+        scope: scope.scope(),
+        ..Wish::default()
+    };
+    checked_for(context, path, &wish)
+}
+
+/// The manifest, checked for the target that is wished for, on this machine or another; its warnings are told.
+fn checked_for(context: &mut Context, path: &Path, wish: &Wish) -> Result<Checked, Failure> {
+    let manifest = read_manifest(context.system, path, wish.os)?;
+    let checked = check::check(&manifest, wish, context.system)
         .map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))?;
     for warning in &checked.warnings {
         if context.report.is_brief {

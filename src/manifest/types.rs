@@ -4,13 +4,15 @@ use std::path::Path;
 
 use super::{
     App, At, DependenciesTable, LoggingTable, Manifest, Problem, ReadinessTable, ResourcesTable, RestartTable, SCHEMA,
-    ServiceTable,
+    ServiceTable, WindowsTable,
     keys::{SECTIONS, nearest},
     node::{Node, Value},
     scalars::{
-        count, cpu, directive_value, duration, expected, line, name, one_of, positive_duration, signal, size, variable,
+        count, cpu, directive_value, duration, expected, line, name, one_of, positive_duration, signal, size, truth,
+        variable,
     },
     table::Table,
+    task,
 };
 use crate::values;
 
@@ -38,7 +40,9 @@ pub(super) fn manifest(path: &Path, source: &str, root: &Node, problems: &mut Ve
         }
     });
     let scope = linux.take("scope", |node| one_of(node, &["system", "user"]));
+    let windows = windows(&mut Table::of(root, Some("windows"), problems));
     let raw = raw(root, problems);
+    let raw_task = task::elements(root, problems);
     Some(Manifest {
         path: path.into(),
         source: source.into(),
@@ -50,7 +54,9 @@ pub(super) fn manifest(path: &Path, source: &str, root: &Node, problems: &mut Ve
         resources,
         logging,
         scope,
+        windows,
         raw,
+        raw_task,
     })
 }
 
@@ -194,6 +200,21 @@ fn logging(table: &mut Table) -> LoggingTable {
         level_variable,
         burst: limit.take("burst", |node| count(node, 0, u64::from(u32::MAX))),
         interval: limit.take("interval", duration),
+    }
+}
+
+fn windows(table: &mut Table) -> WindowsTable {
+    WindowsTable {
+        method: table.take("method", |node| {
+            match one_of(node, &["task", "startup-folder", "service"])?.as_str() {
+                "service" => Err(("method \"service\" is not implemented yet in this version".into(), None)),
+                method => Ok(method.to_owned()),
+            }
+        }),
+        trigger: table.take("trigger", |node| one_of(node, &["boot", "logon"])),
+        delay: table.take("delay", duration),
+        elevated: table.take("elevated", truth),
+        supervised: table.take("supervised", truth),
     }
 }
 

@@ -4,8 +4,12 @@
 
 #[cfg(unix)]
 mod unix;
+#[cfg(windows)]
+mod windows;
 #[cfg(unix)]
 pub use unix::*;
+#[cfg(windows)]
+pub use windows::*;
 
 /// A signal that asks us to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

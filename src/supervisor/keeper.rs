@@ -1,6 +1,6 @@
 //! The loop that lets things happen to the machine and does what it says.
 
-use std::{ffi::OsString, os::fd::OwnedFd, sync::mpsc};
+use std::{ffi::OsString, sync::mpsc};
 
 use super::{
     LOOK, MARK, News, Rooms, Stage, environment,
@@ -9,7 +9,7 @@ use super::{
 use crate::{
     backend::{Live, evidence},
     plan::Span,
-    platform::{self, Identity, Launch},
+    platform::{self, Identity, Launch, Pipe},
     service::{RunAs, Service, StartType},
     system::System,
 };
@@ -22,7 +22,7 @@ pub(super) struct Keeper<'a> {
     system: &'a dyn System,
     machine: Machine,
     live: Live,
-    output: OwnedFd,
+    output: Pipe,
 }
 
 /// Whom a process runs as, and its environment.
@@ -35,7 +35,7 @@ impl<'a> Keeper<'a> {
         rooms: &'a Rooms,
         stage: Stage,
         system: &'a dyn System,
-        output: OwnedFd,
+        output: Pipe,
     ) -> Self {
         Self {
             service,

@@ -126,7 +126,7 @@ impl System for Real {
         let folders = parents
             .into_iter()
             .filter_map(|parent| parent.ancestors().find(|folder| folder.is_dir()));
-        if paths.len() > MANY {
+        if platform::SYNCS_FILESYSTEMS && paths.len() > MANY {
             let mut filesystems = BTreeMap::new();
             for folder in folders {
                 filesystems.insert(platform::filesystem(&fs::metadata(folder)?), folder);
@@ -156,7 +156,7 @@ impl System for Real {
         };
         let written = created.and_then(|mut file| {
             file.write_all(bytes)?;
-            platform::set_open_mode(&file, mode)?;
+            platform::set_open_mode(&file, &staging, mode)?;
             if let Some(old) = owner {
                 platform::set_owner(&staging, old.uid, old.gid)?;
             }
@@ -173,7 +173,7 @@ impl System for Real {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.write_file(path, bytes, mode),
             created => created?,
         };
-        let written = platform::set_open_mode(&file, mode).and_then(|()| file.write_all(bytes));
+        let written = platform::set_open_mode(&file, path, mode).and_then(|()| file.write_all(bytes));
         written.inspect_err(|_| {
             let _ = fs::remove_file(path); // the first error is the one to tell
         })

@@ -30,7 +30,19 @@ pub use links::*;
 pub use lock::*;
 
 use super::Signal;
-use crate::system::{Cmd, Entry, EntryKind, Output, User};
+use crate::{
+    service::Os,
+    system::{Cmd, Entry, EntryKind, Output, User},
+};
+
+/// The system this program was built for.
+pub const OS: Os = Os::Linux;
+
+/// Whether a whole file system can be put on disk at once.
+pub const SYNCS_FILESYSTEMS: bool = true;
+
+/// One end of a pipe.
+pub type Pipe = std::os::fd::OwnedFd;
 
 static ACTING: OnceLock<User> = OnceLock::new();
 static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
@@ -306,7 +318,7 @@ pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// The same for a file that is open.
-pub fn set_open_mode(file: &fs::File, mode: u32) -> io::Result<()> {
+pub fn set_open_mode(file: &fs::File, _: &Path, mode: u32) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(mode))
 }
 

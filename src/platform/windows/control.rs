@@ -1,0 +1,195 @@
+//! A supervisor's control pipe: one line asks, one line answers. Only its owner can open it, and nobody from another machine.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    io::{BufRead as _, BufReader, Write as _},
+    os::windows::{
+        fs::OpenOptionsExt as _,
+        io::{AsRawHandle as _, FromRawHandle as _, OwnedHandle},
+    },
+    path::Path,
+    ptr::null_mut,
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use sha2::{Digest as _, Sha256};
+use windows_sys::Win32::{
+    Foundation::{ERROR_PIPE_BUSY, ERROR_PIPE_CONNECTED, INVALID_HANDLE_VALUE},
+    Storage::FileSystem::{FILE_FLAG_FIRST_PIPE_INSTANCE, PIPE_ACCESS_DUPLEX, SECURITY_IDENTIFICATION},
+    System::Pipes::{
+        ConnectNamedPipe, CreateNamedPipeW, PIPE_READMODE_BYTE, PIPE_REJECT_REMOTE_CLIENTS, PIPE_TYPE_BYTE,
+        PIPE_UNLIMITED_INSTANCES, PIPE_WAIT,
+    },
+};
+
+use super::{files::Access, succeeded, unsupported, wide};
+
+/// The pipe of a place in the file system: a name of its own, as long as the system takes.
+fn name(path: &Path) -> OsString {
+    let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
+    let letters: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!(r"\\.\pipe\autoglm-boot-{letters}").into()
+}
+
+/// Serves the pipe on threads of its own. `answer` may take its time; a client that goes away is no error. A pipe of that
+/// name that is there already is somebody else's: an error.
+pub fn listen(path: &Path, answer: impl Fn(&str) -> String + Send + 'static) -> io::Result<()> {
+    let name = name(path);
+    let mut next = instance(&name, FILE_FLAG_FIRST_PIPE_INSTANCE)?;
+    let answer = Arc::new(std::sync::Mutex::new(answer));
+    std::thread::Builder::new().name("control".into()).spawn(move || {
+        loop {
+            let is_connected = connect(&next);
+            // The next one is there before this one is let go of: the name is never free for somebody else.
+            let Ok(following) = instance(&name, 0) else { return };
+            let client = std::mem::replace(&mut next, following);
+            if is_connected {
+                let answer = Arc::clone(&answer);
+                // One that says nothing must not keep the others from being heard.
+                let _ = std::thread::Builder::new().name("client".into()).spawn(move || {
+                    let _ = serve(client, &*answer); // as above
+                });
+            }
+        }
+    })?;
+    Ok(())
+}
+
+#[allow(unsafe_code)]
+fn instance(name: &OsString, first: u32) -> io::Result<OwnedHandle> {
+    const ROOM: u32 = 4096;
+    let access = Access::owner_only()?;
+    let attributes = access.attributes();
+    let name = wide(name)?;
+    // SAFETY: the name ends with a zero, the attributes live; the handle it returns is ours.
+    unsafe {
+        let handle = CreateNamedPipeW(
+            name.as_ptr(),
+            PIPE_ACCESS_DUPLEX | first,
+            PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS,
+            PIPE_UNLIMITED_INSTANCES,
+            ROOM,
+            ROOM,
+            0,
+            &raw const attributes,
+        );
+        if handle == INVALID_HANDLE_VALUE {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(OwnedHandle::from_raw_handle(handle))
+    }
+}
+
+/// Waits for a client; one that came before the wait is one too.
+#[allow(unsafe_code)]
+fn connect(pipe: &OwnedHandle) -> bool {
+    // SAFETY: the handle is open, and nothing is done beside it.
+    match succeeded(unsafe { ConnectNamedPipe(pipe.as_raw_handle(), null_mut()) }) {
+        Ok(()) => true,
+        Err(error) => error.raw_os_error() == i32::try_from(ERROR_PIPE_CONNECTED).ok(),
+    }
+}
+
+fn serve(client: OwnedHandle, answer: &std::sync::Mutex<impl Fn(&str) -> String>) -> io::Result<()> {
+    let mut pipe = fs::File::from(client);
+    let mut line = String::new();
+    BufReader::new(io::Read::take(&pipe, 4096)).read_line(&mut line)?;
+    let said = {
+        let answer = answer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        answer(line.trim())
+    };
+    writeln!(pipe, "{said}")?;
+    pipe.sync_all() // until it was read
+}
+
+/// Asks a supervisor; its answer.
+pub fn tell(path: &Path, word: &str, patience: Duration) -> io::Result<String> {
+    let mut pipe = open(&name(path), patience)?;
+    let word = word.to_owned();
+    let (sender, answer) = mpsc::channel();
+    // A pipe has no time limit of its own: a thread that waits for ever does no harm.
+    std::thread::spawn(move || {
+        let asked = writeln!(pipe, "{word}").and_then(|()| {
+            let mut line = String::new();
+            BufReader::new(pipe).read_line(&mut line)?;
+            Ok(line.trim().to_owned())
+        });
+        let _ = sender.send(asked); // whoever asked may have given up
+    });
+    answer
+        .recv_timeout(patience)
+        .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
+}
+
+/// Opens it; whoever serves it may learn who we are, but not act as us.
+fn open(name: &OsString, patience: Duration) -> io::Result<fs::File> {
+    let until = Instant::now() + patience;
+    loop {
+        let opened = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .security_qos_flags(SECURITY_IDENTIFICATION)
+            .open(name);
+        match opened {
+            Err(error) if error.raw_os_error() == i32::try_from(ERROR_PIPE_BUSY).ok() && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// `sd_notify(3)` is not of this system.
+pub fn listen_for_ready(_: &Path, _: impl FnMut() + Send + 'static) -> io::Result<()> {
+    Err(unsupported("service.type = \"notify\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_word_is_asked_and_answered_and_a_silent_client_keeps_nobody_waiting() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("notes");
+        assert!(tell(&path, "stop", PATIENCE).is_err(), "nobody is there");
+        listen(&path, |word| format!("heard {word}")).expect("nobody else is there");
+        assert_eq!(tell(&path, "stop", PATIENCE).expect("it answers"), "heard stop");
+        let silent = open(&name(&path), PATIENCE).expect("it is open to us");
+        for _ in 0..3 {
+            assert_eq!(tell(&path, "中文", PATIENCE).expect("it answers"), "heard 中文");
+        }
+        drop(silent);
+        assert!(
+            tell(&folder.path().join("other"), "stop", PATIENCE).is_err(),
+            "it is another's name"
+        );
+    }
+
+    #[test]
+    #[ignore = "Wine 8 lets a second one in; on Windows it is run"]
+    fn a_name_that_is_taken_is_not_shared() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("notes");
+        listen(&path, |_| String::new()).expect("nobody else is there");
+        let second = listen(&path, |_| String::new()).expect_err("somebody is there");
+        assert_eq!(second.kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn who_does_not_answer_in_time_is_given_up() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("slow");
+        listen(&path, |_| {
+            std::thread::sleep(Duration::from_secs(3));
+            String::new()
+        })
+        .expect("nobody else is there");
+        let gave_up = tell(&path, "stop", Duration::from_millis(200)).expect_err("it is slow");
+        assert_eq!(gave_up.kind(), io::ErrorKind::TimedOut);
+    }
+}

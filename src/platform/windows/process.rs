@@ -1,0 +1,116 @@
+//! Running commands: no window, nothing left behind, to their end or until it is given up.
+
+use std::{
+    io,
+    io::Read,
+    process::{Command, ExitStatus, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use super::{Job, unsupported};
+use crate::system::{Cmd, Output};
+
+/// Runs a command to its end, or until `give_up` says so: then it is killed with all it started, and the result is an error.
+/// It reads nothing from us, has no window, and a Ctrl-C at our console does not reach it: what it does is ours to undo.
+pub fn run(cmd: &Cmd, give_up: &dyn Fn() -> bool) -> io::Result<Output> {
+    let mut command = Command::new(&cmd.program);
+    command
+        .args(cmd.words())
+        .envs(cmd.env.iter().map(|(key, value)| (key, value)));
+    wait(&mut command, give_up)
+}
+
+/// A program, prepared to be run.
+pub fn command(program: &str) -> Command {
+    Command::new(program)
+}
+
+/// Runs a prepared command, capturing what it says.
+pub fn wait(command: &mut Command, give_up: &dyn Fn() -> bool) -> io::Result<Output> {
+    const LOOK: Duration = Duration::from_millis(50);
+    let job = Job::new()?;
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = job.spawn(command)?;
+    let (sender, receiver) = mpsc::channel();
+    let stdout = child.stdout.take().map(|pipe| gather(pipe, sender.clone()));
+    let stderr = child.stderr.take().map(|pipe| gather(pipe, sender));
+    while let Err(mpsc::RecvTimeoutError::Timeout) = receiver.recv_timeout(LOOK) {
+        if give_up() {
+            job.kill()?;
+            child.wait()?;
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted"));
+        }
+    }
+    let status = child.wait()?;
+    let text = |reader: Option<std::thread::JoinHandle<Vec<u8>>>| {
+        let bytes = reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let output = Output {
+        code: exit_code(status),
+        stdout: text(stdout),
+        stderr: text(stderr),
+    };
+    job.release()?; // what it left running on purpose is not ours to end
+    Ok(output)
+}
+
+/// Becomes the command as far as that is possible: runs it in our console, and ends as it ends; returns only if it cannot be
+/// started.
+pub fn become_command(cmd: &Cmd) -> io::Error {
+    let status = Command::new(&cmd.program)
+        .args(cmd.words())
+        .envs(cmd.env.iter().map(|(key, value)| (key, value)))
+        .status();
+    match status {
+        Ok(status) => std::process::exit(exit_code(status)),
+        Err(error) => error,
+    }
+}
+
+/// Reads a pipe to its end on a thread of its own, so that neither pipe can block the other. The sender is dropped at the
+/// end: when both are, the command has closed its outputs.
+fn gather(mut pipe: impl Read + Send + 'static, done: mpsc::Sender<()>) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes); // what could be read is what there is to tell
+        drop(done);
+        bytes
+    })
+}
+
+/// The exit code; every process has one.
+pub fn exit_code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or(-1)
+}
+
+/// A probe runs as the app it asks: what that takes is not there yet.
+pub fn like_process(_: &mut Command, _: u32) -> io::Result<()> {
+    Err(unsupported("a command that asks as the app itself"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_runs_to_its_end_and_says_what_it_says() {
+        let cmd = Cmd::new("cmd.exe", ["/d", "/c", "echo out& echo err>&2& exit 3"]);
+        let output = run(&cmd, &|| false).expect("it is there");
+        assert_eq!(output.code, 3);
+        assert_eq!((output.stdout.trim(), output.stderr.trim()), ("out", "err"));
+    }
+
+    #[test]
+    fn a_command_that_is_given_up_is_killed() {
+        let begun = std::time::Instant::now();
+        let cmd = Cmd::new("cmd.exe", ["/d", "/c", "ping -n 60 127.0.0.1 >nul"]);
+        let gave_up = run(&cmd, &|| begun.elapsed() > Duration::from_millis(300)).expect_err("it was given up");
+        assert_eq!(gave_up.kind(), io::ErrorKind::Interrupted);
+        assert!(begun.elapsed() < Duration::from_secs(20));
+    }
+}

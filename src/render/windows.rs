@@ -1,0 +1,156 @@
+//! What a task and a shortcut have in common: what they start, and what gets lost on the way.
+
+use crate::{
+    render::argv,
+    service::{Readiness, Restart, RestartPolicy, RunAs, Scope, Service, StartType},
+};
+
+/// Where our own program lies on a machine that it was provisioned to, if nothing else is said.
+pub const PROGRAM: &str = r"%ProgramFiles%\autoglm-boot\autoglm-boot.exe";
+
+/// `Command` and `WorkingDirectory` of a task ([MS-TSCH] 2.5.4.1), and what a shortcut points to, in UTF-16 units.
+pub(crate) const LONGEST_PATH: usize = 260;
+
+/// What is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Action {
+    /// The program.
+    pub(super) command: String,
+    /// Its arguments, one line.
+    pub(super) arguments: String,
+    /// The folder it starts in; our supervisor goes to the app's folder itself.
+    pub(super) folder: Option<String>,
+}
+
+/// The app itself, or our supervisor (the program is where it is said to be), which reads the rest in our records.
+pub(super) fn action(service: &Service, program: &str) -> Action {
+    if !service.windows.is_supervised {
+        return Action {
+            command: service.command.first().cloned().unwrap_or_default(),
+            arguments: argv::line(service.command.get(1..).unwrap_or_default()),
+            folder: Some(service.working_directory.to_string_lossy().into_owned()),
+        };
+    }
+    let scope = match service.scope {
+        Scope::System => "--system",
+        Scope::User => "--user",
+    };
+    Action {
+        command: program.into(),
+        arguments: argv::line(&["supervisor", "serve", scope, &service.name].map(String::from)),
+        folder: None,
+    }
+}
+
+/// Why a text does not arrive as it is, once it stands in a task (or else a shortcut).
+pub(crate) fn lost(text: &str, is_task: bool) -> Option<&'static str> {
+    if text.matches('%').count() > 1 {
+        return Some("what stands between two percent signs is taken for a variable, and nothing keeps it from that");
+    }
+    if is_task && text.contains("$(") {
+        return Some("\"$(\" begins what the Task Scheduler replaces (IRegisteredTask::Run)");
+    }
+    if is_task && !text.chars().all(is_xml) {
+        return Some("a task is XML, which has no such control character");
+    }
+    None
+}
+
+/// What XML can hold (XML 1.0, 2.2, `Char`).
+fn is_xml(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+/// The description, if a task can hold it: one that begins like a resource would be looked up as one.
+pub(crate) fn description(service: &Service) -> Option<&str> {
+    let text = service.description.as_str();
+    (text.chars().all(is_xml) && !text.starts_with("$(@")).then_some(text)
+}
+
+/// What Windows cannot express, and what is done instead: one line each.
+pub(super) fn losses(service: &Service) -> Vec<String> {
+    let mut losses = Vec::new();
+    let mut lose = |is_written: bool, text: &str| {
+        if is_written {
+            losses.push(text.to_owned());
+        }
+    };
+    lose(
+        matches!(&service.run_as, RunAs::User { group: Some(_), .. }),
+        "service.group: a process on Windows has no group that could be chosen",
+    );
+    lose(
+        service.run_as == RunAs::Dynamic,
+        "service.user \"dynamic\": Windows has no throw-away user; LocalService instead",
+    );
+    let start_type = match service.start_type {
+        StartType::Exec | StartType::Oneshot => "",
+        StartType::Notify => "service.type \"notify\": nothing tells on Windows; as \"exec\"",
+        StartType::Forking => "service.type \"forking\": nothing forks on Windows; as \"exec\"",
+    };
+    lose(!start_type.is_empty(), start_type);
+    lose(
+        service.stop_signal != "SIGTERM",
+        "service.stop_signal: Windows has no signals; a stop asks with Ctrl-Break",
+    );
+    let resources = &service.resources;
+    for (key, value) in [
+        ("resources.cpu", resources.cpu),
+        ("resources.cpu_request", resources.cpu_request),
+        ("resources.memory", resources.memory),
+        ("resources.memory_request", resources.memory_request),
+        ("resources.tasks", resources.tasks),
+        ("resources.open_files", resources.open_files),
+        ("resources.shared_memory", resources.shared_memory),
+    ] {
+        lose(value.is_some(), &format!("{key}: without effect on Windows so far"));
+    }
+    let dependencies = &service.dependencies;
+    lose(
+        !(dependencies.after.is_empty() && dependencies.requires.is_empty() && dependencies.wants.is_empty()),
+        "[dependencies]: nothing on Windows starts one app after another",
+    );
+    lose(!service.raw_systemd.is_empty(), "[raw.systemd]: it is systemd's");
+    if !service.windows.is_supervised {
+        losses.extend(bare(service));
+    }
+    losses
+}
+
+/// What only our supervisor gives.
+fn bare(service: &Service) -> Vec<String> {
+    let without = |key: &str, what: &str| format!("{key}: {what} (windows.supervised = false)");
+    let mut losses = vec![without(
+        "service.stop_timeout",
+        "a stop does not end what the app has started itself",
+    )];
+    let mut lose = |is_written: bool, key: &str, what: &str| {
+        if is_written {
+            losses.push(without(key, what));
+        }
+    };
+    let has_level = service.logging.level.is_some();
+    lose(!service.environment.is_empty(), "service.environment", "not set");
+    lose(
+        !service.environment_files.is_empty(),
+        "service.environment_files",
+        "not read",
+    );
+    lose(!service.path.is_empty(), "service.path", "not put before PATH");
+    lose(!service.pre_start.is_empty(), "service.pre_start", "not run");
+    lose(has_level, "logging.level", "not handed to the app");
+    lose(true, "[logging]", "what the app says is not kept");
+    let Restart { policy, .. } = service.restart;
+    lose(
+        policy != RestartPolicy::Never,
+        "restart.policy",
+        "an app that ends is not started again, only one that could not be started",
+    );
+    let Readiness { probe, .. } = &service.readiness;
+    lose(
+        probe.is_some(),
+        "[readiness]",
+        "asked by autoglm-boot only, never by Windows",
+    );
+    losses
+}
