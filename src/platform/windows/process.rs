@@ -4,7 +4,7 @@ use std::{
     io,
     io::Read,
     process::{Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{Arc, Mutex, PoisonError, mpsc},
     time::Duration,
 };
 
@@ -29,6 +29,8 @@ pub fn command(program: &str) -> Command {
 /// Runs a prepared command, capturing what it says.
 pub fn wait(command: &mut Command, give_up: &dyn Fn() -> bool) -> io::Result<Output> {
     const LOOK: Duration = Duration::from_millis(50);
+    /// What it has started may hold its outputs open, long after it has said all it says itself.
+    const GRACE: Duration = Duration::from_millis(500);
     let job = Job::new()?;
     command
         .stdin(Stdio::null())
@@ -39,6 +41,10 @@ pub fn wait(command: &mut Command, give_up: &dyn Fn() -> bool) -> io::Result<Out
     let stdout = child.stdout.take().map(|pipe| gather(pipe, sender.clone()));
     let stderr = child.stderr.take().map(|pipe| gather(pipe, sender));
     while let Err(mpsc::RecvTimeoutError::Timeout) = receiver.recv_timeout(LOOK) {
+        if child.try_wait()?.is_some() {
+            let _ = receiver.recv_timeout(GRACE); // then what was said by now is all
+            break;
+        }
         if give_up() {
             job.kill()?;
             child.wait()?;
@@ -46,8 +52,9 @@ pub fn wait(command: &mut Command, give_up: &dyn Fn() -> bool) -> io::Result<Out
         }
     }
     let status = child.wait()?;
-    let text = |reader: Option<std::thread::JoinHandle<Vec<u8>>>| {
-        let bytes = reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
+    let text = |said: Option<Said>| {
+        let said = said.unwrap_or_default();
+        let bytes = said.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&bytes).into_owned()
     };
     let output = Output {
@@ -72,15 +79,23 @@ pub fn become_command(cmd: &Cmd) -> io::Error {
     }
 }
 
-/// Reads a pipe to its end on a thread of its own, so that neither pipe can block the other. The sender is dropped at the
-/// end: when both are, the command has closed its outputs.
-fn gather(mut pipe: impl Read + Send + 'static, done: mpsc::Sender<()>) -> std::thread::JoinHandle<Vec<u8>> {
+/// What was said so far.
+type Said = Arc<Mutex<Vec<u8>>>;
+
+/// Reads a pipe on a thread of its own, so that neither pipe can block the other. The sender is dropped at its end: when both
+/// are, the command has closed its outputs.
+fn gather(mut pipe: impl Read + Send + 'static, done: mpsc::Sender<()>) -> Said {
+    let said = Said::default();
+    let written = Arc::clone(&said);
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes); // what could be read is what there is to tell
+        let mut room = [0; 4096];
+        while let Ok(length @ 1..) = pipe.read(&mut room) {
+            let mut said = written.lock().unwrap_or_else(PoisonError::into_inner);
+            said.extend_from_slice(&room[..length]);
+        }
         drop(done);
-        bytes
-    })
+    });
+    said
 }
 
 /// The exit code; every process has one.
@@ -103,6 +118,16 @@ mod tests {
         let output = run(&cmd, &|| false).expect("it is there");
         assert_eq!(output.code, 3);
         assert_eq!((output.stdout.trim(), output.stderr.trim()), ("out", "err"));
+    }
+
+    #[test]
+    fn what_a_command_leaves_behind_keeps_nobody_waiting() {
+        let begun = std::time::Instant::now();
+        let cmd = Cmd::new("cmd.exe", ["/d", "/c", "echo out& start /b ping -n 12 127.0.0.1"]);
+        let output = run(&cmd, &|| false).expect("it is there");
+        assert_eq!(output.code, 0);
+        assert!(output.stdout.starts_with("out"), "{output:?}");
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     }
 
     #[test]
