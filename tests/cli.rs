@@ -767,6 +767,73 @@ fn colours_are_for_terminals_that_want_them() {
     }
 }
 
+/// For another system nothing of this one matters, and a file gets its own bytes.
+#[test]
+fn a_task_and_a_shortcut_are_rendered_here_for_windows() {
+    let sandbox = Sandbox::new(
+        "[app]\nname = \"notes\"\n[service]\ncommand = ['C:\\gone\\run.exe', '100% %PATH%']\n\
+         working_directory = 'C:\\gone'\nuser = 'LocalService'\nstop_signal = \"INT\"\n",
+    );
+    let out = sandbox
+        .run(&["render", "--target", "task", "--output", "out"])
+        .expect(Exit::Ok);
+    assert!(
+        out.stderr.contains("not expressed as written: service.stop_signal"),
+        "{}",
+        out.stderr
+    );
+    let bytes = fs::read(sandbox.folder.join("out/notes.xml")).unwrap();
+    assert_eq!(bytes[..4], [0xff, 0xfe, b'<', 0]);
+    let program = r"D:\boot & up\autoglm-boot.exe";
+    let link = [
+        "render",
+        "--target",
+        "startup-folder",
+        "--system",
+        "-o",
+        "out",
+        "--program",
+        program,
+    ];
+    let users = sandbox.run(&link).expect(Exit::Usage);
+    assert!(
+        users.stderr.contains("\"LocalService\" never logs on"),
+        "{}",
+        users.stderr
+    );
+    for (args, told) in [
+        (
+            &["render", "--program", program][..],
+            "a unit does not start autoglm-boot",
+        ),
+        (
+            &["render", "--target", "task", "--program", "boot.exe"],
+            "it must be absolute",
+        ),
+        (
+            &["render", "--target", "task", "--program", "C:\\%A%\\%B%.exe"],
+            "two percent signs",
+        ),
+        (
+            &["render", "--target", "task", "--program", "C:\\a\u{1}.exe"],
+            "control character",
+        ),
+        (
+            &["render", "--target", "task", "--program", r"\\server\share\boot.exe"],
+            "on a drive",
+        ),
+        (&["render", "--target", "task", "--user"], "never logs on"),
+        (&["check"], "there is no program"),
+    ] {
+        let out = sandbox.run(args).expect(Exit::Usage);
+        assert!(out.stderr.contains(told), "{args:?}: {}", out.stderr);
+    }
+    let out = sandbox.run(&["check", "--target", "task"]).expect(Exit::Ok);
+    assert!(out.stdout.contains("notes is right"), "{}", out.stdout);
+    let json = sandbox.run(&["check", "--target", "task", "--json"]).expect(Exit::Ok);
+    assert!(json.stdout.contains("\"outcome\": \"right\""), "{}", json.stdout);
+}
+
 #[test]
 fn render_prints_the_unit_or_writes_it_and_nothing_else() {
     let sandbox = Sandbox::new(RIGHT);
