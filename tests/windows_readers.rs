@@ -180,12 +180,11 @@ fn every_shortcut_is_read_by_others_as_it_is_meant() {
         let file = folder.path().join(&link.file);
         fs::write(&file, &link.bytes).unwrap();
         let (command, working_directory) = expected_action(service);
-        let arguments = link.text.split_once("arguments  ").unwrap().1;
-        let arguments = arguments
-            .split_once("\nfolder ")
-            .or(arguments.split_once("\ncomment "))
-            .unwrap()
-            .0;
+        let arguments = if service.windows.is_supervised {
+            format!("supervisor serve --user {}", service.name)
+        } else {
+            autoglm_boot::render::argv::line(&service.command[1..])
+        };
         let target = command.replace("%ProgramFiles%", r"C:\Program Files");
 
         let out = Command::new(&python)
@@ -200,7 +199,7 @@ fn every_shortcut_is_read_by_others_as_it_is_meant() {
             target.as_str(),
             "{read:#}"
         );
-        assert_eq!(read["data"]["command_line_arguments"], arguments, "{read:#}");
+        assert_eq!(read["data"]["command_line_arguments"], arguments.as_str(), "{read:#}");
         assert_eq!(
             read["data"]["working_directory"].as_str(),
             working_directory.as_deref(),

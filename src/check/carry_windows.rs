@@ -51,6 +51,7 @@ impl Checker<'_> {
             self.check_bare(service);
         }
         if let Some(at) = &m.app.description
+            && service.windows.method == Method::Task
             && windows::description(service).is_none()
         {
             let help = "leave out what is no character of XML, and \"$(@\" at the beginning";

@@ -139,8 +139,15 @@ impl Checker<'_> {
         if trigger == Trigger::Logon && self.scope == Scope::System {
             return RunAs::Invoker; // whoever logs on
         }
-        let own = self.look.user(&self.look.euid().to_string()).and_then(|user| user.name);
-        match own.filter(|_| !self.is_elsewhere) {
+        let own = self
+            .look
+            .user(&self.look.euid().to_string())
+            .filter(|_| !self.is_elsewhere);
+        let own = own
+            .and_then(|user| user.name)
+            .map(|name| service_account(&name).map_or(name, Into::into));
+        // An account of Windows itself never logs on.
+        match own.filter(|user| trigger == Trigger::Boot || service_account(user).is_none()) {
             Some(user) => RunAs::User { user, group },
             None if trigger == Trigger::Logon && method(self.manifest, self.method) == Method::StartupFolder => {
                 RunAs::Invoker // whoever's folder it is put into

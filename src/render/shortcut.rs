@@ -154,7 +154,7 @@ fn wide(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
-/// The same for people.
+/// The same for people: one line each, and nothing that would move their cursor.
 fn shown(action: &windows::Action, name: Option<&str>) -> String {
     let mut text = String::new();
     let lines = [
@@ -166,6 +166,7 @@ fn shown(action: &windows::Action, name: Option<&str>) -> String {
     ];
     for (what, value) in lines {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
+            let value = super::comment(value);
             let _ = writeln!(text, "{what:<10} {value}"); // writing to a string cannot fail
         }
     }

@@ -69,9 +69,8 @@ fn layout(service: &Service, program: &str) -> Layout {
 }
 
 fn registration(service: &Service) -> Vec<String> {
-    let mut elements = vec![("Source", "autoglm-boot"), ("URI", "")];
     let uri = format!("\\{}", service.name);
-    elements[1].1 = &uri;
+    let mut elements = vec![("Source", "autoglm-boot"), ("URI", uri.as_str())];
     elements.extend(windows::description(service).map(|text| ("Description", text)));
     elements.extend(service.version.as_deref().map(|version| ("Version", version)));
     merged(service, "RegistrationInfo", &elements)

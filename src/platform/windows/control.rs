@@ -24,7 +24,7 @@ use windows_sys::Win32::{
     },
 };
 
-use super::{files::Access, succeeded, unsupported, wide};
+use super::{access::Access, succeeded, unsupported, wide};
 
 /// The pipe of a place in the file system: a name of its own, as long as the system takes.
 fn name(path: &Path) -> OsString {

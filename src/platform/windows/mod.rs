@@ -14,6 +14,7 @@ use std::{
 
 use windows_sys::Win32::System::WindowsProgramming::QueryUnbiasedInterruptTime;
 
+mod access;
 mod accounts;
 mod child;
 mod control;
