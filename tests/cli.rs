@@ -784,7 +784,7 @@ fn a_task_and_a_shortcut_are_rendered_here_for_windows() {
     );
     let bytes = fs::read(sandbox.folder.join("out/notes.xml")).unwrap();
     assert_eq!(bytes[..4], [0xff, 0xfe, b'<', 0]);
-    let program = r"D:\boot & up\autoglm-boot.exe";
+    let boot = r"D:\boot & up\autoglm-boot.exe";
     let link = [
         "render",
         "--target",
@@ -793,7 +793,7 @@ fn a_task_and_a_shortcut_are_rendered_here_for_windows() {
         "-o",
         "out",
         "--program",
-        program,
+        boot,
     ];
     let users = sandbox.run(&link).expect(Exit::Usage);
     assert!(
@@ -802,10 +802,7 @@ fn a_task_and_a_shortcut_are_rendered_here_for_windows() {
         users.stderr
     );
     for (args, told) in [
-        (
-            &["render", "--program", program][..],
-            "a unit does not start autoglm-boot",
-        ),
+        (&["render", "--program", boot][..], "a unit does not start autoglm-boot"),
         (
             &["render", "--target", "task", "--program", "boot.exe"],
             "it must be absolute",
@@ -830,6 +827,14 @@ fn a_task_and_a_shortcut_are_rendered_here_for_windows() {
     }
     let out = sandbox.run(&["check", "--target", "task"]).expect(Exit::Ok);
     assert!(out.stdout.contains("notes is right"), "{}", out.stdout);
+    // A redirection gets the file's own bytes, or an error.
+    let mut command = std::process::Command::new(program());
+    let to_file = command
+        .args(["render", "--quiet", "--target", "task"])
+        .current_dir(&sandbox.folder);
+    assert_eq!(to_file.output().unwrap().stdout, bytes);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    assert_eq!(to_file.stdout(full).status().unwrap().code(), Some(1));
     let json = sandbox.run(&["check", "--target", "task", "--json"]).expect(Exit::Ok);
     assert!(json.stdout.contains("\"outcome\": \"right\""), "{}", json.stdout);
 }
@@ -899,6 +904,7 @@ fn the_scope_is_the_one_that_was_asked_for() {
     }
 }
 
+/// But a file that is not whole is one, where what is printed is a file.
 #[test]
 fn a_reader_that_went_away_is_no_error() {
     let sandbox = Sandbox::new(RIGHT);
@@ -923,6 +929,7 @@ fn a_reader_that_went_away_is_no_error() {
                 drop(reader);
                 writer.into()
             };
+            let exit = if full && line == "render" { Exit::Failed } else { exit };
             let mut command = std::process::Command::new(program());
             command.args(line.split(' ')).current_dir(&sandbox.folder);
             let both = command.stdout(gone()).stderr(gone()).status().unwrap();

@@ -31,7 +31,8 @@ pub(super) fn run(context: &mut Context, args: &cli::Render) -> Outcome {
         if std::io::stdout().is_terminal() {
             context.report.answer(artefact.text.trim_end());
         } else {
-            context.report.raw(&artefact.bytes);
+            let failed = |error| Failure::new(Exit::Failed, format!("cannot write to standard output: {error}"));
+            context.report.raw(&artefact.bytes).map_err(failed)?;
         }
         return Ok((Exit::Ok, json!({})));
     };
