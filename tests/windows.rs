@@ -387,3 +387,24 @@ fn the_program_checks_and_renders_here_and_says_that_it_installs_nothing_yet() {
     assert_eq!(code, 2);
     assert!(error.contains("write a list"), "{error}");
 }
+
+/// Wine's `wineboot` does what a logon does. On a real Windows nobody logs on during a test: there is nothing to run there.
+#[test]
+fn a_logon_starts_what_lies_in_the_startup_folder() {
+    let wineboot = known_folder(Known::System).unwrap().join("wineboot.exe");
+    if !wineboot.exists() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let program = teller(&folder.path().join("A & B"));
+    let answer = folder.path().join("told.json");
+    let words = [answer.to_str().unwrap(), "at a logon", "\"", "中文"].map(String::from);
+    let link = rendered(&words, Method::StartupFolder, &program, folder.path()).unwrap();
+    let place = known_folder(Known::Startup).unwrap().join(&link.file);
+    fs::create_dir_all(place.parent().unwrap()).unwrap();
+    fs::write(&place, &link.bytes).unwrap();
+    let out = platform::run(&Cmd::new(wineboot.to_str().unwrap(), [""; 0]), &|| false).unwrap();
+    assert!(out.is_ok(), "{out:?}");
+    assert_eq!(told(&answer), words[1..]);
+    fs::remove_file(place).unwrap();
+}
