@@ -28,10 +28,12 @@ mod list;
 mod logs;
 mod manifests;
 mod privilege;
+mod probe;
 mod render;
 mod run;
 mod status;
 mod uninstall;
+mod watch;
 
 use apps::{Installed, backend_of, installed, meant, native, not_installed, scopes};
 use privilege::{act_for, invoker, need_privilege};
@@ -109,6 +111,9 @@ fn verb(context: &mut Context, verb: Verb) -> Outcome {
         Verb::Uninstall(args) => uninstall::run(context, &args),
         Verb::Check(args) => check_manifest::run(context, &args),
         Verb::Render(args) => render::run(context, &args),
+        Verb::Probe(args) => probe::run(context, &args),
+        Verb::Watch(args) => watch::watch(context, &args),
+        Verb::Wait(args) => watch::wait(context, &args),
         Verb::Run(args) => run::run(context, &args),
         Verb::Supervisor(args) => run::control(context, &args),
     }
@@ -142,7 +147,8 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Rollback(args) => args.json,
         Verb::Uninstall(args) => args.json,
         Verb::Check(args) => args.json,
-        Verb::Logs(_) | Verb::Render(_) | Verb::Run(_) | Verb::Supervisor(_) => false,
+        Verb::Probe(args) => args.json,
+        Verb::Logs(_) | Verb::Render(_) | Verb::Run(_) | Verb::Supervisor(_) | Verb::Watch(_) | Verb::Wait(_) => false,
     }
 }
 
