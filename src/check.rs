@@ -5,18 +5,19 @@ use std::{collections::BTreeMap, ops::Range, path::PathBuf, time::Duration};
 use crate::{
     manifest::{At, Manifest, Problem, Problems},
     platform,
-    service::{Logging, Method, Os, RateLimit, Resources, Scope, Service, StartType},
+    service::{Method, Os, Resources, Scope, Service, StartType},
     system::{EntryKind, Probe},
-    values,
 };
 
 mod account;
+mod address;
 mod carry;
 mod carry_windows;
 mod command;
 mod dependencies;
+mod logging;
 mod place;
-mod readiness;
+mod probes;
 mod restart;
 mod windows;
 
@@ -116,6 +117,8 @@ impl Checker<'_> {
         let working_directory = self.working_directory();
         let run_as = self.run_as(&working_directory);
         let path: Vec<_> = m.service.path.iter().map(|folder| self.place(folder)).collect();
+        let start_type = self.start_type();
+        let health = self.health(&path, start_type);
         let service = Service {
             name: m.app.name.value.clone(),
             description: m.app.description.as_ref().unwrap_or(&m.app.name).value.clone(),
@@ -133,7 +136,7 @@ impl Checker<'_> {
                 .iter()
                 .map(|argv| self.command(argv, &path))
                 .collect(),
-            start_type: start_type(m),
+            start_type,
             start_timeout: or(m.service.start_timeout.as_ref(), 90),
             stop_timeout: or(m.service.stop_timeout.as_ref(), 30),
             stop_signal: m
@@ -142,9 +145,10 @@ impl Checker<'_> {
                 .as_ref()
                 .map_or("SIGTERM", |signal| &signal.value)
                 .into(),
-            restart: self.restart(start_type(m)),
-            dependencies: self.dependencies(),
-            readiness: self.readiness(&path),
+            restart: self.restart(start_type),
+            dependencies: self.dependencies(&path),
+            readiness: self.readiness(&path, health.as_ref()),
+            health,
             resources: self.resources(),
             logging: self.logging(),
             raw_systemd: raw(&m.raw),
@@ -156,6 +160,7 @@ impl Checker<'_> {
             Os::Linux => self.check_carried(&service),
             Os::Windows => self.check_carried_to_windows(&service),
         }
+        self.check_illness(&service.restart, service.health.as_ref());
         service
     }
 
@@ -213,6 +218,23 @@ impl Checker<'_> {
             ),
         }
         path
+    }
+
+    fn start_type(&mut self) -> StartType {
+        let written = self.manifest.service.start_type.as_ref();
+        let written = written.map_or("exec", |at| at.value.as_str());
+        if self.os == Os::Windows && matches!(written, "notify" | "forking") {
+            self.warnings.push(format!(
+                "service.type: an app cannot be {written:?} on Windows; taken as \"exec\": it has started when its process has"
+            ));
+            return StartType::Exec;
+        }
+        match written {
+            "notify" => StartType::Notify,
+            "forking" => StartType::Forking,
+            "oneshot" => StartType::Oneshot,
+            _ => StartType::Exec,
+        }
     }
 
     fn environment(&mut self) -> Vec<(String, String)> {
@@ -281,39 +303,6 @@ impl Checker<'_> {
             open_files: value(&written.open_files),
             shared_memory: value(&written.shared_memory),
         }
-    }
-
-    fn logging(&mut self) -> Logging {
-        let written = &self.manifest.logging;
-        let variable = level_variable(self.manifest);
-        if let Some(at) = &written.level_variable
-            && !values::is_variable(variable)
-        {
-            let help = "letters, digits and _, not beginning with a digit";
-            self.wrong(format!("{variable:?} is no name of a variable"), &at.span, help);
-        }
-        Logging {
-            level: written
-                .level
-                .as_ref()
-                .map(|level| (level.value.clone(), variable.to_owned())),
-            rate_limit: RateLimit {
-                burst: written
-                    .burst
-                    .as_ref()
-                    .map_or(10_000, |burst| u32::try_from(burst.value).unwrap_or(u32::MAX)),
-                interval: or(written.interval.as_ref(), 30),
-            },
-        }
-    }
-}
-
-fn start_type(manifest: &Manifest) -> StartType {
-    match manifest.service.start_type.as_ref().map(|at| at.value.as_str()) {
-        Some("notify") => StartType::Notify,
-        Some("forking") => StartType::Forking,
-        Some("oneshot") => StartType::Oneshot,
-        _ => StartType::Exec,
     }
 }
 

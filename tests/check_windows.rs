@@ -9,7 +9,7 @@ use autoglm_boot::{
     check::{Checked, Wish, check},
     exit::Exit,
     manifest::{Problems, read_for},
-    service::{Method, Os, RunAs, Scope, Service, Trigger},
+    service::{Method, Os, Probe, RunAs, Scope, Service, StartType, Trigger},
     system::{Entry, EntryKind},
 };
 use support::machine::{Machine, machine};
@@ -311,6 +311,60 @@ fn under_our_supervisor_every_argument_arrives_and_bare_what_cannot_is_refused()
         "read by cmd.exe",
     );
     service("command = ['C:\\srv\\run.cmd', 'a b', 'c=d']", "", &ELSEWHERE);
+}
+
+#[test]
+fn what_is_waited_for_is_named_by_the_paths_of_windows() {
+    let waits = |condition: &str| format!("dependencies.wait_for = ['{condition}']");
+    for (condition, expected) in [
+        (
+            "file:///C:/srv/../ready",
+            Probe::File {
+                path: r"C:\ready".into(),
+            },
+        ),
+        (
+            "exec:C:/srv/check.exe \"a b\"",
+            Probe::Command {
+                argv: [r"C:\srv\check.exe", "a b"].map(String::from).to_vec(),
+            },
+        ),
+    ] {
+        let service = service("", &waits(condition), &ELSEWHERE);
+        assert_eq!(service.dependencies.wait_for, [expected]);
+    }
+    for (condition, told) in [
+        ("file:///dev/nvidia0", "by its absolute path"),
+        ("file://C:ready", "by its absolute path"),
+        ("file:///C:/a?", "no name on Windows"),
+        (
+            "exec:check.exe",
+            "where the program \"check.exe\" lies on another machine",
+        ),
+        (r"exec:C:\srv\check.exe", "write slashes"),
+    ] {
+        refused("", &waits(condition), &ELSEWHERE, told);
+    }
+    let file = service("", "logging.file = 'D:/logs/a.log'\nhealth.file = 'D:\\up'", &ELSEWHERE);
+    assert_eq!(file.logging.file.as_deref(), Some(Path::new(r"D:\logs\a.log")));
+    refused(
+        "",
+        "logging.file = 'a.log'",
+        &ELSEWHERE,
+        "write the absolute path there",
+    );
+    refused("", "health.file = 'up'", &ELSEWHERE, "write the absolute path there");
+}
+
+#[test]
+fn what_nothing_tells_on_windows_is_taken_as_exec_and_told() {
+    for kind in ["notify", "forking"] {
+        let text = text(&format!("type = '{kind}'"), "");
+        let checked = checked_at("/srv/app/app.toml", &text, &ELSEWHERE, &machine(0)).unwrap();
+        assert_eq!(checked.service.start_type, StartType::Exec);
+        let told = format!("an app cannot be {kind:?} on Windows");
+        assert!(checked.warnings[0].contains(&told), "{:?}", checked.warnings);
+    }
 }
 
 /// On Windows itself the machine is asked, by the paths of Windows.

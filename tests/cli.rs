@@ -27,7 +27,7 @@ use clap::{CommandFactory as _, Parser as _};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 14] = [
     "install",
     "status",
     "list",
@@ -40,6 +40,7 @@ const VERBS: [&str; 13] = [
     "uninstall",
     "check",
     "render",
+    "probe",
     "run",
 ];
 
@@ -575,12 +576,7 @@ fn a_wrong_value_is_shown_in_its_place_with_its_repair() {
             "\"ok\"",
             "statuses from 100 to 599",
         ),
-        (
-            "readiness",
-            "http = \"https://h/\"",
-            "\"https://h/\"",
-            "ask the app itself",
-        ),
+        ("readiness", "http = \"ftp://h/\"", "\"ftp://h/\"", "write it like"),
         ("resources", "memory = true", "true", "like \"512Mi\""),
         (
             "logging",

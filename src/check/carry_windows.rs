@@ -27,8 +27,15 @@ impl Checker<'_> {
         for (argv, span) in pre_start.chain([command]) {
             self.check_line(argv, span);
         }
-        if let (Some(Probe::Command { argv }), Some(at)) = (&service.readiness.probe, &m.readiness.command) {
-            self.check_line(argv, &at.span);
+        let health = m.health.as_ref().and_then(|health| health.value.probe.command.as_ref());
+        let asked = [
+            (service.readiness.probe.as_ref(), m.readiness.probe.command.as_ref()),
+            (service.health.as_ref().map(|health| &health.probe), health),
+        ];
+        for (probe, at) in asked {
+            if let (Some(Probe::Command { argv }), Some(at)) = (probe, at) {
+                self.check_line(argv, &at.span);
+            }
         }
         for (key, value) in &m.service.environment {
             if windows_path::length(&key.value) + 1 + windows_path::length(&value.value) > LONGEST_VARIABLE {

@@ -8,7 +8,6 @@ use super::{Context, Outcome, image, manifests, need_privilege};
 use crate::{
     apply::{self, Others},
     backend::{self, Backend, Install, Patience, State, Wanted},
-    check::Wish,
     cli,
     exit::{Exit, Failure},
     journal,
@@ -26,11 +25,7 @@ use ended::{Ended, sum_up};
 pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
     let files = manifests::files(context, &args.manifest)?;
     context.report.is_brief = files.len() > 1;
-    let wish = Wish {
-        scope: args.scope.scope(),
-        ..Wish::default()
-    };
-    let (checked, wrong) = manifests::checked(context, &files, &wish, args.keep_going)?;
+    let (checked, wrong) = manifests::checked(context, &files, &args.scope.wish(), args.keep_going)?;
     let checked = manifests::in_order(checked)?;
     let scope = checked[0].service.scope;
     image::refuse_nobodys(context, scope)?;
@@ -131,8 +126,8 @@ pub(super) fn install(
     if let [only] = answers.as_slice() {
         return Ok((Exit::Ok, only.clone()));
     }
-    if let Some(hint) = backend.boot_hint("NAME") {
-        context.report.note(&hint);
+    if let Some(hint) = backend.boot_hint() {
+        context.report.note(hint);
     }
     Ok(sum_up(context, &outcomes, &answers, &dropped))
 }

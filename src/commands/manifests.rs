@@ -177,7 +177,7 @@ pub(super) fn checked(
     let mut right = Vec::new();
     let mut wrong = Vec::new();
     for file in files {
-        match super::checked_for(context, file, wish) {
+        match super::checked(context, file, wish) {
             Ok(checked) => right.push(checked),
             Err(failure) => wrong.push((file.clone(), failure)),
         }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     backend,
     check::{self, Checked, Wish},
-    cli::{Cli, ScopeArgs, Verb},
+    cli::{Cli, Verb},
     exit::{Exit, Failure},
     host::{self, Host},
     manifest, platform,
@@ -29,10 +29,12 @@ mod list;
 mod logs;
 mod manifests;
 mod privilege;
+mod probe;
 mod render;
 mod run;
 mod status;
 mod uninstall;
+mod watch;
 
 use apps::{Installed, backend_of, installed, meant, native, not_installed, scopes};
 use privilege::{act_for, invoker, need_privilege};
@@ -118,6 +120,9 @@ fn verb(context: &mut Context, verb: Verb) -> Outcome {
         Verb::Uninstall(args) => uninstall::run(context, &args),
         Verb::Check(args) => check_manifest::run(context, &args),
         Verb::Render(args) => render::run(context, &args),
+        Verb::Probe(args) => probe::run(context, &args),
+        Verb::Watch(args) => watch::watch(context, &args),
+        Verb::Wait(args) => watch::wait(context, &args),
         Verb::Run(args) => run::run(context, &args),
         Verb::Supervisor(args) => run::control(context, &args),
     }
@@ -151,7 +156,8 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Rollback(args) => args.json,
         Verb::Uninstall(args) => args.json,
         Verb::Check(args) => args.json,
-        Verb::Logs(_) | Verb::Render(_) | Verb::Run(_) | Verb::Supervisor(_) => false,
+        Verb::Probe(args) => args.json,
+        Verb::Logs(_) | Verb::Render(_) | Verb::Run(_) | Verb::Supervisor(_) | Verb::Watch(_) | Verb::Wait(_) => false,
     }
 }
 
@@ -177,17 +183,8 @@ fn read_manifest(look: &dyn Probe, path: &Path, os: Os) -> Result<manifest::Mani
         .map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))
 }
 
-/// The manifest, checked against this machine; its warnings are told.
-fn checked(context: &mut Context, path: &Path, scope: &ScopeArgs) -> Result<Checked, Failure> {
-    let wish = Wish {
-        scope: scope.scope(),
-        ..Wish::default()
-    };
-    checked_for(context, path, &wish)
-}
-
 /// The manifest, checked for the target that is wished for, on this machine or another; its warnings are told.
-fn checked_for(context: &mut Context, path: &Path, wish: &Wish) -> Result<Checked, Failure> {
+fn checked(context: &mut Context, path: &Path, wish: &Wish) -> Result<Checked, Failure> {
     let manifest = read_manifest(context.system, path, wish.os)?;
     let checked = check::check(&manifest, wish, context.system)
         .map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))?;

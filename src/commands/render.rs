@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use serde_json::json;
 
-use super::{Context, Outcome, absolute, checked_for};
+use super::{Context, Outcome, absolute, checked};
 use crate::{
     backend::{Backend, systemd::Systemd},
     cli,
@@ -19,7 +19,7 @@ pub(super) fn run(context: &mut Context, args: &cli::Render) -> Outcome {
     let manifest = context.place(&args.manifest)?;
     let wish = args.target.wish(&args.scope);
     let program = program(args, wish.os)?;
-    let service = checked_for(context, &manifest, &wish)?.service;
+    let service = checked(context, &manifest, &wish)?.service;
     let artefact = match wish.os {
         Os::Linux => Systemd::new(&context.host, service.scope).render(&service)?.into(),
         Os::Windows => for_windows(&service, program)?,

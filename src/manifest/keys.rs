@@ -44,8 +44,8 @@ const TABLES: &[Table] = &[
     ),
     table(
         "dependencies",
-        &["after", "requires", "wants"],
-        &["wait_for", "wait_timeout"],
+        &["after", "requires", "wants", "wait_for", "wait_timeout"],
+        &[],
     ),
     table(
         "readiness",
@@ -53,13 +53,33 @@ const TABLES: &[Table] = &[
             "http",
             "tcp",
             "command",
+            "file",
             "expect_status",
             "expect_body",
+            "headers",
             "interval",
             "timeout",
             "settle",
         ],
-        &["start_period", "retries", "action"],
+        &[],
+    ),
+    table(
+        "health",
+        &[
+            "http",
+            "tcp",
+            "command",
+            "file",
+            "expect_status",
+            "expect_body",
+            "headers",
+            "start_period",
+            "interval",
+            "timeout",
+            "retries",
+            "action",
+        ],
+        &[],
     ),
     table(
         "resources",
@@ -76,8 +96,16 @@ const TABLES: &[Table] = &[
     ),
     table(
         "logging",
-        &["destination", "level", "level_variable", "rate_limit"],
-        &["file", "max_size", "max_files"],
+        &[
+            "destination",
+            "file",
+            "max_size",
+            "max_files",
+            "level",
+            "level_variable",
+            "rate_limit",
+        ],
+        &[],
     ),
     table("linux", &["init", "scope"], &[]),
     table(
@@ -90,7 +118,6 @@ const TABLES: &[Table] = &[
 /// Tables of the contract of which this version knows nothing yet.
 const LATER: &[&str] = &[
     "requirements",
-    "health",
     "security",
     "instances",
     "rollout",

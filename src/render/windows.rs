@@ -2,7 +2,7 @@
 
 use crate::{
     render::argv,
-    service::{Readiness, Restart, RestartPolicy, RunAs, Scope, Service, StartType},
+    service::{Destination, RestartPolicy, RunAs, Scope, Service},
 };
 
 /// Where our own program lies on a machine that it was provisioned to, if nothing else is said.
@@ -83,12 +83,6 @@ pub(super) fn losses(service: &Service) -> Vec<String> {
         service.run_as == RunAs::Dynamic,
         "service.user \"dynamic\": Windows has no throw-away user; LocalService instead",
     );
-    let start_type = match service.start_type {
-        StartType::Exec | StartType::Oneshot => "",
-        StartType::Notify => "service.type \"notify\": nothing tells on Windows; as \"exec\"",
-        StartType::Forking => "service.type \"forking\": nothing forks on Windows; as \"exec\"",
-    };
-    lose(!start_type.is_empty(), start_type);
     lose(
         service.stop_signal != "SIGTERM",
         "service.stop_signal: Windows has no signals; a stop asks with Ctrl-Break",
@@ -107,8 +101,19 @@ pub(super) fn losses(service: &Service) -> Vec<String> {
     }
     let dependencies = &service.dependencies;
     lose(
-        !(dependencies.after.is_empty() && dependencies.requires.is_empty() && dependencies.wants.is_empty()),
-        "[dependencies]: nothing on Windows starts one app after another",
+        !(dependencies.after.is_empty() && dependencies.wants.is_empty()),
+        "dependencies.after, dependencies.wants: without effect on Windows; use requires or wait_for",
+    );
+    let is_app = |unit: &String| dependencies.apps.iter().any(|app| *unit == format!("{app}.service"));
+    for unit in dependencies.requires.iter().filter(|unit| !is_app(unit)) {
+        lose(
+            true,
+            &format!("dependencies.requires: {unit} is a unit of systemd: without effect on Windows"),
+        );
+    }
+    lose(
+        service.logging.destination == Some(Destination::Journal),
+        "logging.destination: there is no journal on Windows; output goes into files",
     );
     lose(!service.raw_systemd.is_empty(), "[raw.systemd]: it is systemd's");
     if !service.windows.is_supervised {
@@ -119,38 +124,50 @@ pub(super) fn losses(service: &Service) -> Vec<String> {
 
 /// What only our supervisor gives.
 fn bare(service: &Service) -> Vec<String> {
-    let without = |key: &str, what: &str| format!("{key}: {what} (windows.supervised = false)");
-    let mut losses = vec![without(
-        "service.stop_timeout",
-        "a stop does not end what the app has started itself",
-    )];
-    let mut lose = |is_written: bool, key: &str, what: &str| {
-        if is_written {
-            losses.push(without(key, what));
-        }
-    };
-    let has_level = service.logging.level.is_some();
-    lose(!service.environment.is_empty(), "service.environment", "not set");
-    lose(
-        !service.environment_files.is_empty(),
-        "service.environment_files",
-        "not read",
-    );
-    lose(!service.path.is_empty(), "service.path", "not put before PATH");
-    lose(!service.pre_start.is_empty(), "service.pre_start", "not run");
-    lose(has_level, "logging.level", "not handed to the app");
-    lose(true, "[logging]", "what the app says is not kept");
-    let Restart { policy, .. } = service.restart;
-    lose(
-        policy != RestartPolicy::Never,
-        "restart.policy",
-        "an app that ends is not started again, only one that could not be started",
-    );
-    let Readiness { probe, .. } = &service.readiness;
-    lose(
-        probe.is_some(),
-        "[readiness]",
-        "asked by autoglm-boot only, never by Windows",
-    );
-    losses
+    let dependencies = &service.dependencies;
+    let lost = [
+        (
+            true,
+            "service.stop_timeout",
+            "a stop does not end what the app has started itself",
+        ),
+        (!service.environment.is_empty(), "service.environment", "not set"),
+        (
+            !service.environment_files.is_empty(),
+            "service.environment_files",
+            "not read",
+        ),
+        (!service.path.is_empty(), "service.path", "not put before PATH"),
+        (!service.pre_start.is_empty(), "service.pre_start", "not run"),
+        (
+            !dependencies.apps.is_empty(),
+            "dependencies.requires",
+            "nobody waits for other apps",
+        ),
+        (
+            !dependencies.wait_for.is_empty(),
+            "dependencies.wait_for",
+            "nobody waits",
+        ),
+        (
+            service.logging.level.is_some(),
+            "logging.level",
+            "not handed to the app",
+        ),
+        (true, "[logging]", "what the app says is not kept"),
+        (
+            service.restart.policy != RestartPolicy::Never,
+            "restart.policy",
+            "an app that ends is not started again, only one that could not be started",
+        ),
+        (
+            service.readiness.probe.is_some(),
+            "[readiness]",
+            "asked by autoglm-boot only, never by Windows",
+        ),
+        (service.health.is_some(), "[health]", "nobody asks"),
+    ];
+    let lost = lost.into_iter().filter(|(is_written, ..)| *is_written);
+    lost.map(|(_, key, what)| format!("{key}: {what} (windows.supervised = false)"))
+        .collect()
 }

@@ -14,3 +14,4 @@ pub mod cases;
 pub mod faulty;
 pub mod lab;
 pub mod machine;
+pub mod scenarios;

@@ -1,16 +1,16 @@
-//! A supervisor's control pipe: one line asks, one line answers. Only its owner can open it, and nobody from another machine.
+//! A supervisor's control pipe: one line asks, what follows answers. Only its owner can open it, and nobody from another machine.
 
 use std::{
     ffi::OsString,
     fs, io,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Write},
     os::windows::{
         fs::OpenOptionsExt as _,
         io::{AsRawHandle as _, FromRawHandle as _, OwnedHandle},
     },
     path::Path,
     ptr::null_mut,
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     time::{Duration, Instant},
 };
 
@@ -25,6 +25,7 @@ use windows_sys::Win32::{
 };
 
 use super::{access::Access, succeeded, unsupported, wide};
+use crate::platform::Told;
 
 /// The pipe of a place in the file system: a name of its own, as long as the system takes.
 fn name(path: &Path) -> OsString {
@@ -33,12 +34,15 @@ fn name(path: &Path) -> OsString {
     format!(r"\\.\pipe\autoglm-boot-{letters}").into()
 }
 
-/// Serves the pipe on threads of its own. `answer` may take its time; a client that goes away is no error. A pipe of that
-/// name that is there already is somebody else's: an error.
-pub fn listen(path: &Path, answer: impl Fn(&str) -> String + Send + 'static) -> io::Result<()> {
+/// Serves the pipe on a thread of its own, and each client on another: an answer may take its time, and a client that goes
+/// away is no error. A pipe of that name that is there already is somebody else's: an error.
+pub fn listen(
+    path: &Path,
+    answer: impl Fn(&str, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
+) -> io::Result<()> {
     let name = name(path);
     let mut next = instance(&name, FILE_FLAG_FIRST_PIPE_INSTANCE)?;
-    let answer = Arc::new(std::sync::Mutex::new(answer));
+    let answer = Arc::new(answer);
     std::thread::Builder::new().name("control".into()).spawn(move || {
         loop {
             let is_connected = connect(&next);
@@ -48,9 +52,9 @@ pub fn listen(path: &Path, answer: impl Fn(&str) -> String + Send + 'static) -> 
             if is_connected {
                 let answer = Arc::clone(&answer);
                 // One that says nothing must not keep the others from being heard.
-                let _ = std::thread::Builder::new().name("client".into()).spawn(move || {
-                    let _ = serve(client, &*answer); // as above
-                });
+                let _ = std::thread::Builder::new()
+                    .name("client".into())
+                    .spawn(move || serve(client, &*answer)); // without a thread there is no answer: the client sees that
             }
         }
     })?;
@@ -92,35 +96,40 @@ fn connect(pipe: &OwnedHandle) -> bool {
     }
 }
 
-fn serve(client: OwnedHandle, answer: &std::sync::Mutex<impl Fn(&str) -> String>) -> io::Result<()> {
+fn serve(client: OwnedHandle, answer: &impl Fn(&str, &mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    const LONGEST: u64 = 4096;
     let mut pipe = fs::File::from(client);
     let mut line = String::new();
-    BufReader::new(io::Read::take(&pipe, 4096)).read_line(&mut line)?;
-    let said = {
-        let answer = answer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        answer(line.trim())
-    };
-    writeln!(pipe, "{said}")?;
+    BufReader::new(io::Read::take(&pipe, LONGEST)).read_line(&mut line)?;
+    answer(line.trim(), &mut pipe)?;
     pipe.sync_all() // until it was read
 }
 
-/// Asks a supervisor; its answer.
-pub fn tell(path: &Path, word: &str, patience: Duration) -> io::Result<String> {
+/// Asks a supervisor; the first line of its answer.
+pub fn tell(path: &Path, words: &str, patience: Duration) -> io::Result<String> {
     let mut pipe = open(&name(path), patience)?;
-    let word = word.to_owned();
+    let words = words.to_owned();
     let (sender, answer) = mpsc::channel();
     // A pipe has no time limit of its own: a thread that waits for ever does no harm.
-    std::thread::spawn(move || {
-        let asked = writeln!(pipe, "{word}").and_then(|()| {
+    std::thread::Builder::new().name("tell".into()).spawn(move || {
+        let asked = writeln!(pipe, "{words}").and_then(|()| {
             let mut line = String::new();
             BufReader::new(pipe).read_line(&mut line)?;
             Ok(line.trim().to_owned())
         });
         let _ = sender.send(asked); // whoever asked may have given up
-    });
+    })?;
     answer
         .recv_timeout(patience)
         .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
+}
+
+/// Asks a supervisor; its answer, as it comes.
+pub fn ask_control(path: &Path, words: &str) -> io::Result<BufReader<fs::File>> {
+    const BUSY: Duration = Duration::from_secs(5);
+    let mut pipe = open(&name(path), BUSY)?;
+    writeln!(pipe, "{words}")?;
+    Ok(BufReader::new(pipe))
 }
 
 /// Opens it; whoever serves it may learn who we are, but not act as us.
@@ -141,9 +150,32 @@ fn open(name: &OsString, patience: Duration) -> io::Result<fs::File> {
     }
 }
 
-/// `sd_notify(3)` is not of this system.
-pub fn listen_for_ready(_: &Path, _: impl FnMut() + Send + 'static) -> io::Result<()> {
-    Err(unsupported("service.type = \"notify\""))
+/// What `sd_notify(3)` says, and where: here a pipe, which only our own processes know of.
+const READY: &str = "READY=1";
+const NOTIFY: &str = "NOTIFY_SOCKET";
+
+/// Listens for one of ours that says it is ready.
+pub fn listen_for_ready(path: &Path, ready: impl FnMut() + Send + 'static) -> io::Result<()> {
+    let ready = Mutex::new(ready);
+    listen(path, move |words, _| {
+        if words == READY {
+            (ready.lock().unwrap_or_else(PoisonError::into_inner))(); // it sends a word: nothing can be half done
+        }
+        Ok(())
+    })
+}
+
+/// Tells whoever keeps us, if anybody does and wants to know: that is one of ours, and it asks for nothing more than this.
+pub fn notify(told: Told) {
+    const SOON: Duration = Duration::from_secs(1);
+    if let Some(path) = std::env::var_os(NOTIFY).filter(|_| told == Told::Ready) {
+        let _ = tell(Path::new(&path), READY, SOON); // who does not listen needs not know
+    }
+}
+
+/// The journal is systemd's.
+pub fn to_journal(_: &[(&str, &str)]) -> io::Result<()> {
+    Err(unsupported("the journal of systemd"))
 }
 
 #[cfg(test)]
@@ -157,7 +189,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("notes");
         assert!(tell(&path, "stop", PATIENCE).is_err(), "nobody is there");
-        listen(&path, |word| format!("heard {word}")).expect("nobody else is there");
+        listen(&path, |word, client| writeln!(client, "heard {word}")).expect("nobody else is there");
         assert_eq!(tell(&path, "stop", PATIENCE).expect("it answers"), "heard stop");
         let silent = open(&name(&path), PATIENCE).expect("it is open to us");
         for _ in 0..3 {
@@ -175,8 +207,8 @@ mod tests {
     fn a_name_that_is_taken_is_not_shared() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("notes");
-        listen(&path, |_| String::new()).expect("nobody else is there");
-        let second = listen(&path, |_| String::new()).expect_err("somebody is there");
+        listen(&path, |_, _| Ok(())).expect("nobody else is there");
+        let second = listen(&path, |_, _| Ok(())).expect_err("somebody is there");
         assert_eq!(second.kind(), io::ErrorKind::PermissionDenied);
     }
 
@@ -184,9 +216,9 @@ mod tests {
     fn who_does_not_answer_in_time_is_given_up() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("slow");
-        listen(&path, |_| {
+        listen(&path, |_, _| {
             std::thread::sleep(Duration::from_secs(3));
-            String::new()
+            Ok(())
         })
         .expect("nobody else is there");
         let gave_up = tell(&path, "stop", Duration::from_millis(200)).expect_err("it is slow");

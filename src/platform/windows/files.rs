@@ -5,7 +5,7 @@ use std::{
     fs, io,
     os::windows::{
         fs::MetadataExt as _,
-        io::{AsRawHandle as _, FromRawHandle as _},
+        io::{AsHandle as _, AsRawHandle as _, FromRawHandle as _},
     },
     path::{Path, PathBuf},
     ptr::null_mut,
@@ -109,6 +109,23 @@ pub fn append(path: &Path, mode: u32) -> io::Result<fs::File> {
     if is_new {
         set_mode(path, mode)?;
     }
+    Ok(file)
+}
+
+/// Our own standard output, without a buffer.
+pub fn own_output() -> io::Result<fs::File> {
+    Ok(io::stdout().as_handle().try_clone_to_owned()?.into())
+}
+
+/// Opens a file to read it; others may write, rename and remove it meanwhile.
+pub fn open_read(path: &Path) -> io::Result<fs::File> {
+    fs::File::open(path)
+}
+
+/// Opens a file to read what is still to come.
+pub fn open_at_end(path: &Path) -> io::Result<fs::File> {
+    let mut file = fs::File::open(path)?;
+    io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
     Ok(file)
 }
 

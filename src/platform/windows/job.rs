@@ -22,10 +22,7 @@ use windows_sys::Win32::{
             JOBOBJECT_BASIC_PROCESS_ID_LIST, JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JobObjectBasicProcessIdList,
             JobObjectExtendedLimitInformation, QueryInformationJobObject, SetInformationJobObject, TerminateJobObject,
         },
-        Threading::{
-            CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, CREATE_SUSPENDED, OpenThread, ResumeThread,
-            THREAD_SUSPEND_RESUME,
-        },
+        Threading::{CREATE_NEW_PROCESS_GROUP, CREATE_SUSPENDED, OpenThread, ResumeThread, THREAD_SUSPEND_RESUME},
     },
 };
 
@@ -50,11 +47,11 @@ impl Job {
         Ok(job)
     }
 
-    /// Starts a process in it, without a window, and in a console group of its own, which a Ctrl-C of ours does not reach:
-    /// not one instruction of it is run outside.
+    /// Starts a process in it, with this kind of window (`CREATE_NO_WINDOW`, Process Creation Flags), and in a console group
+    /// of its own, which a Ctrl-C of ours does not reach: not one instruction of it is run outside.
     #[allow(unsafe_code)]
-    pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
-        let flags = CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP | CREATE_SUSPENDED;
+    pub fn spawn(&self, command: &mut Command, window: u32) -> io::Result<Child> {
+        let flags = window | CREATE_NEW_PROCESS_GROUP | CREATE_SUSPENDED;
         let mut child = command.creation_flags(flags).spawn()?;
         // SAFETY: both handles are open.
         let assigned = succeeded(unsafe { AssignProcessToJobObject(self.handle(), child.as_raw_handle()) });
@@ -176,6 +173,8 @@ mod tests {
         time::{Duration, Instant},
     };
 
+    use windows_sys::Win32::System::Threading::CREATE_NO_WINDOW;
+
     use super::*;
 
     /// Three levels of cmd.exe, and a ping that would run for ten minutes below them.
@@ -212,7 +211,7 @@ mod tests {
     #[test]
     fn a_tree_of_three_levels_is_killed_as_one() {
         let job = Job::new().expect("a job");
-        let mut child = job.spawn(&mut tree()).expect("cmd.exe is there");
+        let mut child = job.spawn(&mut tree(), CREATE_NO_WINDOW).expect("cmd.exe is there");
         until("the tree has grown", || job.pids().expect("it is a job").len() >= 4);
         assert!(job.pids().expect("as above").contains(&child.id()));
         job.kill().expect("it is ours");
@@ -223,7 +222,7 @@ mod tests {
     #[test]
     fn a_tree_dies_with_the_last_handle_to_its_job() {
         let outer = Job::new().expect("a job");
-        outer.spawn(&mut tree()).expect("cmd.exe is there");
+        outer.spawn(&mut tree(), CREATE_NO_WINDOW).expect("cmd.exe is there");
         until("the tree has grown", || outer.pids().expect("it is a job").len() >= 4);
         let pids = outer.pids().expect("as above");
         assert!(pids.iter().all(|&pid| is_alive(pid)), "{pids:?}");
@@ -257,7 +256,7 @@ mod tests {
         ping.args(["-n", "600", "127.0.0.1"])
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        let mut child = job.spawn(&mut ping).expect("ping is there");
+        let mut child = job.spawn(&mut ping, CREATE_NO_WINDOW).expect("ping is there");
         job.release().expect("it is ours");
         std::thread::sleep(Duration::from_millis(300));
         assert_eq!(child.try_wait().expect("it is ours"), None);

@@ -8,8 +8,13 @@ use std::{
     time::Duration,
 };
 
-use super::{Job, unsupported};
-use crate::system::{Cmd, Output};
+use windows_sys::Win32::System::Threading::CREATE_NO_WINDOW;
+
+use super::{Job, being_of};
+use crate::{
+    health::Being,
+    system::{Cmd, Output},
+};
 
 /// Runs a command to its end, or until `give_up` says so: then it is killed with all it started, and the result is an error.
 /// It reads nothing from us, has no window, and a Ctrl-C at our console does not reach it: what it does is ours to undo.
@@ -36,7 +41,7 @@ pub fn wait(command: &mut Command, give_up: &dyn Fn() -> bool) -> io::Result<Out
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = job.spawn(command)?;
+    let mut child = job.spawn(command, CREATE_NO_WINDOW)?;
     let (sender, receiver) = mpsc::channel();
     let stdout = child.stdout.take().map(|pipe| gather(pipe, sender.clone()));
     let stderr = child.stderr.take().map(|pipe| gather(pipe, sender));
@@ -103,9 +108,23 @@ pub fn exit_code(status: ExitStatus) -> i32 {
     status.code().unwrap_or(-1)
 }
 
-/// A probe runs as the app it asks: what that takes is not there yet.
-pub fn like_process(_: &mut Command, _: u32) -> io::Result<()> {
-    Err(unsupported("a command that asks as the app itself"))
+/// Makes the command run in the folder and the environment that the app was started in: its supervisor, which asks, runs as
+/// the app does. Nobody else can be the app.
+pub fn like_process(command: &mut Command, pid: u32) -> io::Result<()> {
+    let being = being_of(pid).ok_or_else(|| io::Error::other("only its supervisor can ask it so"))?;
+    like_being(command, &being);
+    Ok(())
+}
+
+/// Makes the command run as an app that has not started yet.
+pub fn like_being(command: &mut Command, being: &Being) {
+    let variables = being.environment.iter().map(|(key, value)| (key, value));
+    command.env_clear().envs(variables).current_dir(&being.folder);
+}
+
+/// Does something in the network that a process sees: there is one for all.
+pub fn in_network_of<T: Send>(_: u32, act: impl FnOnce() -> T + Send) -> io::Result<T> {
+    Ok(act())
 }
 
 #[cfg(test)]
