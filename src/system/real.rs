@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Cmd, Entry, EntryKind, Lock, Output, Probe, System, User, staging};
+use super::{Cmd, Entry, EntryKind, Lock, Output, Probe, Share, System, User, staging};
 use crate::{
     health::{self, Asker},
     platform::{self, Signal},
@@ -73,6 +73,22 @@ impl Probe for Real {
 
     fn group(&self, name_or_number: &str) -> Option<String> {
         platform::group(name_or_number)
+    }
+
+    fn owner(&self, path: &Path) -> Option<String> {
+        platform::owner_name(path)
+    }
+
+    fn sid(&self, account: &str) -> Option<String> {
+        platform::sid(account)
+    }
+
+    fn session_user(&self) -> Option<String> {
+        platform::session_user()
+    }
+
+    fn approval(&self, link: &str, scope: service::Scope) -> io::Result<Option<Vec<u8>>> {
+        platform::approval(link, scope == service::Scope::System)
     }
 
     /// Whoever we act for has folders of its own.
@@ -144,6 +160,18 @@ impl System for Real {
         platform::set_mode(path, mode)
     }
 
+    fn claim(&self, folder: &Path) -> io::Result<()> {
+        platform::claim(folder)
+    }
+
+    fn share(&self, folder: &Path, share: &Share) -> io::Result<()> {
+        platform::share(folder, share)
+    }
+
+    fn set_approval(&self, link: &str, scope: service::Scope, value: Option<&[u8]>) -> io::Result<()> {
+        platform::set_approval(link, scope == service::Scope::System, value)
+    }
+
     fn write_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         let staging = staging(path);
         let owner = self.entry(path)?.filter(|old| old.kind == EntryKind::File);
@@ -160,7 +188,8 @@ impl System for Real {
             if let Some(old) = owner {
                 platform::set_owner(&staging, old.uid, old.gid)?;
             }
-            fs::rename(&staging, path)
+            drop(file);
+            platform::rename(&staging, path)
         });
         if written.is_err() {
             let _ = fs::remove_file(&staging); // the first error is the one to tell
@@ -199,7 +228,7 @@ impl System for Real {
         let staging = staging(path);
         self.remove(&staging)?;
         platform::symlink(target, &staging)?;
-        fs::rename(&staging, path).inspect_err(|_| {
+        platform::rename(&staging, path).inspect_err(|_| {
             let _ = fs::remove_file(&staging); // the first error is the one to tell
         })
     }
@@ -256,7 +285,7 @@ impl System for Real {
             // The holder before us may have removed the file: then this lock is of nothing, and others take the new one.
             if platform::is_same_file(&file, path) {
                 platform::set_mode(path, 0o600)?; // whoever may open it, may hold it, and so keep us from it
-                return Ok(Some(Lock(Some(file))));
+                return Ok(Some(Lock(Some((platform::sign(path), file)))));
             }
         }
     }

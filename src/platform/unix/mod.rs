@@ -17,6 +17,7 @@ use nix::unistd;
 
 mod child;
 mod control;
+mod elsewhere;
 mod environment;
 mod like;
 mod links;
@@ -27,6 +28,7 @@ mod tree;
 
 pub use child::*;
 pub use control::*;
+pub use elsewhere::*;
 pub use environment::*;
 pub use like::*;
 pub use links::*;

@@ -11,10 +11,16 @@ use windows_sys::Win32::{
     Foundation::{ERROR_SUCCESS, LocalFree},
     Security::{
         Authorization::{ConvertSidToStringSidW, GetNamedSecurityInfoW, SE_FILE_OBJECT},
-        GetTokenInformation, LookupAccountSidW, OWNER_SECURITY_INFORMATION, PSID, SID_NAME_USE, TOKEN_QUERY,
-        TOKEN_USER, TokenUser,
+        GetTokenInformation, LookupAccountNameW, LookupAccountSidW, OWNER_SECURITY_INFORMATION, PSID, SID_NAME_USE,
+        SidTypeUser, TOKEN_QUERY, TOKEN_USER, TokenUser,
     },
-    System::Threading::{GetCurrentProcess, OpenProcessToken},
+    System::{
+        RemoteDesktop::{
+            WTS_CURRENT_SERVER_HANDLE, WTS_CURRENT_SESSION, WTSDomainName, WTSFreeMemory, WTSQuerySessionInformationW,
+            WTSUserName,
+        },
+        Threading::{GetCurrentProcess, OpenProcessToken},
+    },
     UI::Shell::IsUserAnAdmin,
 };
 
@@ -28,7 +34,12 @@ pub struct Account {
     pub name: String,
     /// `S-1-5-…`, which is the same in every language.
     pub sid: String,
+    /// Whether it is somebody's, and neither a group nor one of Windows itself.
+    pub is_user: bool,
 }
+
+/// A name has 256 characters at most, a domain 255.
+const ROOM: usize = 300;
 
 /// Whom we run as: 0 for an elevated administrator.
 #[allow(unsafe_code)]
@@ -88,10 +99,14 @@ pub fn owner(path: &Path) -> io::Result<Account> {
     }
 }
 
+/// The name of the user whose file it is; none where that is a group, or an account of Windows itself.
+pub fn owner_name(path: &Path) -> Option<String> {
+    owner(path).ok().filter(|owner| owner.is_user).map(|owner| owner.name)
+}
+
 /// What a SID is called; the caller's is a valid one.
 #[allow(unsafe_code)]
 fn account(sid: PSID) -> io::Result<Account> {
-    const ROOM: usize = 300; // a name has 256 characters at most, a domain 255
     let mut text = null_mut();
     // SAFETY: the SID is valid; the text is freed after it was read.
     let letters = unsafe {
@@ -121,7 +136,66 @@ fn account(sid: PSID) -> io::Result<Account> {
         (_, domain, name) if domain.is_empty() => name,
         (_, domain, name) => format!("{domain}\\{name}"),
     };
-    Ok(Account { name, sid: letters })
+    Ok(Account {
+        name,
+        sid: letters,
+        is_user: is_named != 0 && kind == SidTypeUser,
+    })
+}
+
+/// The SID of an account, by its name, with or without its domain, in any of the system's languages.
+#[allow(unsafe_code)]
+pub fn sid(name: &str) -> Option<String> {
+    if name.starts_with("S-1-") {
+        return Some(name.to_owned());
+    }
+    let name = wide(name).ok()?;
+    let (mut room, mut bytes) = ([0_u64; 32], 256_u32);
+    let (mut domain, mut length) = ([0_u16; ROOM], 300_u32);
+    let mut kind: SID_NAME_USE = 0;
+    // SAFETY: the name ends with a zero; both rooms are as long as they are said to be, and aligned.
+    unsafe {
+        let found = LookupAccountNameW(
+            null(),
+            name.as_ptr(),
+            room.as_mut_ptr().cast(),
+            &raw mut bytes,
+            domain.as_mut_ptr(),
+            &raw mut length,
+            &raw mut kind,
+        );
+        (found != 0).then(|| account(room.as_mut_ptr().cast()).ok()).flatten()
+    }
+    .map(|account| account.sid)
+}
+
+/// Who has logged on where we run: at a console, or from afar; nobody where nobody does, as in a task at boot.
+#[allow(unsafe_code)]
+pub fn session_user() -> Option<String> {
+    let ask = |what| {
+        let (mut text, mut bytes) = (null_mut(), 0);
+        // SAFETY: the text ends with a zero, and is freed after it was read.
+        unsafe {
+            let told = WTSQuerySessionInformationW(
+                WTS_CURRENT_SERVER_HANDLE,
+                WTS_CURRENT_SESSION,
+                what,
+                &raw mut text,
+                &raw mut bytes,
+            );
+            if told == 0 {
+                return None;
+            }
+            let said = text_at(text).into_string().ok();
+            WTSFreeMemory(text.cast());
+            said.filter(|said| !said.is_empty())
+        }
+    };
+    let name = ask(WTSUserName)?;
+    Some(match ask(WTSDomainName) {
+        Some(domain) => format!("{domain}\\{name}"),
+        None => name,
+    })
 }
 
 /// An account: so far only the one we run as is known, by its name, with or without its domain, or by the number above.
@@ -166,6 +240,8 @@ mod tests {
         assert_eq!(user(&own.name), user(&euid().to_string()));
         assert_eq!(user(&own.name.to_uppercase()), user(&own.sid));
         assert_eq!(user("nobody-of-this-name"), None);
+        assert_eq!(sid(&own.name), Some(own.sid.clone()));
+        assert_eq!(sid("nobody-of-this-name"), None);
         let folder = tempfile::tempdir().expect("a folder");
         let owner = owner(folder.path()).expect("it has one");
         // What an elevated administrator makes may be the administrators'.

@@ -12,7 +12,10 @@ use std::{
 };
 
 use windows_sys::Win32::{
-    Foundation::{GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE},
+    Foundation::{
+        ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, ERROR_USER_MAPPED_FILE, GENERIC_READ, GENERIC_WRITE,
+        INVALID_HANDLE_VALUE,
+    },
     Security::{PROTECTED_DACL_SECURITY_INFORMATION, UNPROTECTED_DACL_SECURITY_INFORMATION},
     Storage::FileSystem::{
         BY_HANDLE_FILE_INFORMATION, CREATE_NEW, CreateFileW, FILE_ATTRIBUTE_NORMAL, FILE_CREATION_DISPOSITION,
@@ -129,9 +132,25 @@ pub fn open_at_end(path: &Path) -> io::Result<fs::File> {
     Ok(file)
 }
 
-/// Gives a file another name, at once.
+/// Gives a file another name, at once. Whoever looks at the other one in this moment (a scanner, an indexer) may keep it from
+/// being replaced: that passes.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    const TRIES: u32 = 20;
+    const PAUSE: std::time::Duration = std::time::Duration::from_millis(25);
+    for _ in 1..TRIES {
+        match fs::rename(from, to) {
+            Err(error) if is_in_use(&error) => std::thread::sleep(PAUSE),
+            renamed => return renamed,
+        }
+    }
     fs::rename(from, to)
+}
+
+/// Whether a file is held by somebody: one that is read or run.
+pub fn is_in_use(error: &io::Error) -> bool {
+    let held = [ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, ERROR_USER_MAPPED_FILE];
+    let code = error.raw_os_error().map(i32::cast_unsigned);
+    code.is_some_and(|code| held.contains(&code))
 }
 
 /// Whether only we can open it, by the permission bits of group and others; else it is as open as the folder it lies in.
@@ -156,7 +175,10 @@ pub fn sync(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    fs::OpenOptions::new().write(true).open(path)?.sync_all()
+    match fs::OpenOptions::new().write(true).open(path) {
+        Err(error) if is_in_use(&error) => Ok(()), // a program that runs: it was on disk before it was started
+        file => file?.sync_all(),
+    }
 }
 
 /// Only where [`SYNCS_FILESYSTEMS`].
@@ -192,11 +214,6 @@ pub fn too_many_links() -> io::Error {
 #[cfg(test)]
 pub fn resolve_in_root(_: &Path, _: &Path) -> io::Result<PathBuf> {
     Err(unsupported("another root"))
-}
-
-/// Whether somebody holds a lock of a file that we may not open: nobody tells.
-pub fn is_listed_as_locked(_: &Path) -> bool {
-    false
 }
 
 /// Whether the open file is the one at the path.

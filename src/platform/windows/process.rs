@@ -60,7 +60,7 @@ pub fn wait(command: &mut Command, give_up: &dyn Fn() -> bool) -> io::Result<Out
     let text = |said: Option<Said>| {
         let said = said.unwrap_or_default();
         let bytes = said.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&bytes).into_owned()
+        super::text::decoded(&bytes)
     };
     let output = Output {
         code: exit_code(status),
