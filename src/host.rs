@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::{
     receipt::Store,
     service::Scope,
-    system::{EntryKind, MOST_LINKS, Probe, User},
+    system::{EntryKind, Folders, MOST_LINKS, Probe, User},
 };
 
 mod systemd;
@@ -31,6 +31,8 @@ pub struct Host {
     pub program: PathBuf,
     /// Whether it is the image of a machine, where nothing runs.
     pub is_image: bool,
+    /// Its folders, where it is Windows.
+    pub windows: Option<Folders>,
 }
 
 /// The init system that runs.
@@ -38,6 +40,8 @@ pub struct Host {
 pub enum Init {
     /// `sd_booted(3)`.
     Systemd,
+    /// Windows, which has its own.
+    Windows,
     /// One that this version has no target for, by its name.
     Other(&'static str),
     /// None: a container, a rescue shell.
@@ -53,7 +57,16 @@ pub fn detect(look: &dyn Probe) -> Host {
         gid: uid,
         home: look.home().unwrap_or_else(|| "/".into()),
     });
-    facts(look, running_init(look), user)
+    let windows = look.folders();
+    let init = if windows.is_some() {
+        Init::Windows
+    } else {
+        running_init(look)
+    };
+    Host {
+        windows,
+        ..facts(look, init, user)
+    }
 }
 
 /// Looks at an image, which is installed for this account of it, or else for its root: what runs here is no fact of it.
@@ -87,6 +100,7 @@ fn facts(look: &dyn Probe, init: Init, user: User) -> Host {
         program: look.program(),
         user,
         is_image: false,
+        windows: None,
     }
 }
 
@@ -151,10 +165,13 @@ fn runtime(look: &dyn Probe, uid: u32) -> PathBuf {
 impl Host {
     /// Where a scope's records lie.
     pub fn store(&self, scope: Scope) -> Store {
-        Store::new(match scope {
-            Scope::System => PathBuf::from("/var/lib/autoglm-boot"),
-            Scope::User => self.state.join("autoglm-boot"),
-        })
+        let state = match (scope, &self.windows) {
+            (Scope::System, None) => Path::new("/var/lib"),
+            (Scope::System, Some(folders)) => &folders.machine,
+            (Scope::User, None) => &self.state,
+            (Scope::User, Some(folders)) => &folders.user,
+        };
+        Store::new(state.join("autoglm-boot"))
     }
 
     /// The user's name, or number where it has none.

@@ -98,7 +98,7 @@ impl<'a> Session<'a> {
     }
 
     /// What stays behind here is empty and harmless; the run itself has ended well or said why not.
-    fn tidy(&self) {
+    fn tidy(&mut self) {
         let lock_path = self.lock_path();
         let is_bare = self.system.list(self.state()).is_ok_and(|entries| {
             entries
@@ -110,6 +110,7 @@ impl<'a> Session<'a> {
         }
         let _ = self.system.remove_folder(&self.store.apps());
         let _ = self.system.remove(&lock_path);
+        self.lock = None; // on Windows a file is there as long as somebody holds it
         let _ = self.system.remove_folder(self.state());
         for folder in self.created.iter().rev() {
             let _ = self.system.remove_folder(folder);

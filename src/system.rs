@@ -162,6 +162,23 @@ pub struct User {
     pub home: PathBuf,
 }
 
+/// Folders of Windows, which lie elsewhere on every machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folders {
+    /// Where only administrators write programs.
+    pub programs: PathBuf,
+    /// The machine's data.
+    pub machine: PathBuf,
+    /// The user's data that stays on this machine.
+    pub user: PathBuf,
+    /// What is started when the user logs on.
+    pub startup: PathBuf,
+    /// What is started when anybody logs on.
+    pub common_startup: PathBuf,
+    /// The system's own programs.
+    pub system: PathBuf,
+}
+
 /// Whom a folder on Windows is for, beside the administrators and the system itself: accounts by their SIDs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Share {
@@ -196,6 +213,10 @@ pub trait Probe: Sync {
     /// The name of the user whose file it is; none where that is a group, or an account of the system itself.
     fn owner(&self, path: &Path) -> Option<String> {
         self.user(&self.target(path).ok()??.uid.to_string())?.name
+    }
+    /// The folders of Windows; none where it is another system.
+    fn folders(&self) -> Option<Folders> {
+        None
     }
     /// The SID of an account of Windows, by its name.
     fn sid(&self, _account: &str) -> Option<String> {

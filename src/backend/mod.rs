@@ -190,11 +190,12 @@ pub enum Answer {
 pub fn choose(host: &Host, scope: Scope, wish: Option<&str>) -> Result<Box<dyn Backend>, Failure> {
     let native = match host.init {
         Init::Systemd => systemd::NAME,
-        Init::None | Init::Other(_) => embedded::NAME,
+        Init::None | Init::Windows | Init::Other(_) => embedded::NAME,
     };
     let here = match host.init {
         Init::Systemd => "systemd",
         Init::Other(name) => name,
+        Init::Windows => "Windows",
         Init::None => "no init system",
     };
     match (wish, host.init) {
@@ -203,6 +204,11 @@ pub fn choose(host: &Host, scope: Scope, wish: Option<&str>) -> Result<Box<dyn B
             format!("this machine runs {name}: this version installs under systemd, or where no init system runs"),
         )
         .repair("let the supervisor keep it, which does not start at boot: --backend embedded; or keep `autoglm-boot run --manifest app.toml` in a service of your own")),
+        (None, Init::Windows) => Err(Failure::new(
+            Exit::Failed,
+            "this version installs no task and no shortcut yet: on Windows it renders them, and keeps apps by its supervisor",
+        )
+        .repair("let the supervisor keep it, which does not start at boot: --backend embedded; or autoglm-boot render --output DIR, then schtasks /create /xml, or copy the shortcut")),
         (Some(systemd::NAME), _) if native != systemd::NAME => Err(Failure::new(
             Exit::Failed,
             format!("--backend systemd: systemd does not run here, but {here}"),

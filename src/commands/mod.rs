@@ -13,7 +13,7 @@ use crate::{
     cli::{Cli, Verb},
     exit::{Exit, Failure},
     host::{self, Host},
-    manifest, platform,
+    manifest,
     report::{Report, Voice},
     service::Os,
     system::{EntryKind, Probe, Rooted, System, without_parents},
@@ -99,14 +99,6 @@ pub fn run(cli: Cli, args: Vec<OsString>, system: &dyn System) -> Exit {
 }
 
 fn verb(context: &mut Context, verb: Verb) -> Outcome {
-    let only_looks = matches!(verb, Verb::Check(_) | Verb::Render(_));
-    if platform::OS == Os::Windows && !only_looks {
-        return Err(Failure::new(
-            Exit::Failed,
-            "this version checks and renders on Windows; it does not install there yet",
-        )
-        .repair("autoglm-boot render --output DIR, then schtasks /create /xml, or copy the shortcut"));
-    }
     match verb {
         Verb::Install(args) => install::run(context, &args),
         Verb::Status(args) => status::run(context, &args),

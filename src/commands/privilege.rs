@@ -54,6 +54,13 @@ pub(super) fn need_privilege(context: &Context, scope: Scope) -> Result<(), Fail
 
 /// The same command is for root.
 pub(super) fn for_root(context: &Context, why: &str) -> Failure {
+    if context.host.windows.is_some() {
+        return Failure::new(
+            Exit::Privilege,
+            format!("{}\nNothing was changed.", why.replace("root", "an administrator")),
+        )
+        .repair("run it in a console that was opened with \"Run as administrator\"");
+    }
     let mut words = context.args.iter().map(|word| word.to_string_lossy());
     let program = for_sudo(context, &words.next().unwrap_or_default());
     let command = shell_words::join(std::iter::once(program.into()).chain(words));

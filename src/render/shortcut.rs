@@ -174,7 +174,7 @@ fn shown(action: &windows::Action, name: Option<&str>) -> String {
 }
 
 fn losses(service: &Service, is_nameless: bool) -> Vec<String> {
-    let mut losses = windows::losses(service);
+    let mut losses = windows::losses(service, true);
     if !service.windows.delay.is_zero() {
         losses.push("windows.delay: the Startup folder waits for nothing".into());
     }

@@ -216,7 +216,7 @@ fn escaped(text: &str) -> Cow<'_, str> {
 }
 
 fn losses(service: &Service) -> Vec<String> {
-    let mut losses = windows::losses(service);
+    let mut losses = windows::losses(service, true);
     if service.windows.delay.subsec_nanos() > 0 {
         losses.push("windows.delay: the Task Scheduler counts whole seconds; a second more".into());
     }

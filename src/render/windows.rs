@@ -67,8 +67,8 @@ pub(crate) fn description(service: &Service) -> Option<&str> {
     (text.chars().all(is_xml) && !text.starts_with("$(@")).then_some(text)
 }
 
-/// What Windows cannot express, and what is done instead: one line each.
-pub(super) fn losses(service: &Service) -> Vec<String> {
+/// What Windows cannot express, and what is done instead: one line each. `has_bare`: whether the app itself may be what is started.
+pub(crate) fn losses(service: &Service, has_bare: bool) -> Vec<String> {
     let mut losses = Vec::new();
     let mut lose = |is_written: bool, text: &str| {
         if is_written {
@@ -116,7 +116,7 @@ pub(super) fn losses(service: &Service) -> Vec<String> {
         "logging.destination: there is no journal on Windows; output goes into files",
     );
     lose(!service.raw_systemd.is_empty(), "[raw.systemd]: it is systemd's");
-    if !service.windows.is_supervised {
+    if has_bare && !service.windows.is_supervised {
         losses.extend(bare(service));
     }
     losses

@@ -7,7 +7,7 @@
 //! socket.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, mpsc},
     time::Duration,
 };
@@ -39,25 +39,59 @@ const MARK: &str = "AUTOGLM_BOOT_STATUS";
 /// Between two looks at a process tree that is to end.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Where the supervisors of a scope keep what they need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// What they need while they run.
+    pub runtime: PathBuf,
+    /// What their apps say.
+    pub logs: PathBuf,
+    /// Whether each app has folders of its own in both: on Windows those are for the account that it runs as.
+    pub is_parted: bool,
+}
+
 /// Where a supervisor keeps what it needs while it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rooms {
-    /// The folder of all apps.
+    /// Beside which others.
+    pub site: Site,
+    /// The folder of the lock and the status.
     pub folder: PathBuf,
     /// Held as long as the supervisor lives.
     pub lock: PathBuf,
     /// How the app is: a [`crate::backend::Live`] as JSON.
     pub status: PathBuf,
-    /// The control socket.
+    /// The control socket; on Windows the name of a pipe, and no file.
     pub socket: PathBuf,
     /// The app's output.
     pub log: PathBuf,
 }
 
+impl Site {
+    /// Where the supervisor of an app of this name keeps its things.
+    pub fn rooms(&self, app: &str) -> Rooms {
+        let (folder, logs, socket) = if self.is_parted {
+            let socket = self.runtime.join(format!("{app}.control"));
+            (self.runtime.join(app), self.logs.join(app), socket)
+        } else {
+            let socket = self.runtime.join("control").join(app);
+            (self.runtime.clone(), self.logs.clone(), socket)
+        };
+        Rooms {
+            site: self.clone(),
+            lock: folder.join(format!("{app}.lock")),
+            status: folder.join(format!("{app}.json")),
+            log: logs.join(format!("{app}.log")),
+            socket,
+            folder,
+        }
+    }
+}
+
 impl Rooms {
     /// Those of another app of the same scope.
     pub fn of_other(&self, app: &str) -> Self {
-        rooms(&self.folder, self.log.parent().unwrap_or(Path::new("/")), app)
+        self.site.rooms(app)
     }
 }
 
@@ -110,7 +144,7 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
     if stage == Stage::Background {
         platform::stand_alone();
     }
-    let _lock = take_lock(&service.name, rooms, system)?;
+    let lock = take_lock(&service.name, rooms, system)?;
     platform::adopt_orphans().map_err(failed("cannot adopt orphans"))?;
     end_leftovers(rooms);
     let (sender, news) = mpsc::channel();
@@ -143,7 +177,7 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
     drop(keeper); // and with it the writing end of the output
     let _ = copier.join(); // a copier that panicked has nothing more to write
     let _ = system.remove(&notify); // a socket that nobody serves does no harm
-    leave(rooms, ended, system);
+    leave(rooms, ended, stage, system, lock);
     Ok(ended)
 }
 
@@ -166,17 +200,25 @@ fn sink(service: &Service, rooms: &Rooms, stage: Stage, listeners: Arc<Listeners
 }
 
 /// Removes what was only needed while it ran; how it ended stays told. What cannot be removed does no harm.
-fn leave(rooms: &Rooms, ended: Ended, system: &dyn System) {
+fn leave(rooms: &Rooms, ended: Ended, stage: Stage, system: &dyn System, lock: Lock) {
     let _ = system.remove(&rooms.socket);
     if ended != Ended::Over(Outcome::Stopped) {
         return;
     }
     let _ = system.remove(&rooms.status);
     let _ = system.remove(&rooms.lock);
-    for folder in [rooms.socket.parent(), Some(rooms.folder.as_path())]
-        .into_iter()
-        .flatten()
-    {
+    drop(lock); // on Windows a file is there as long as somebody holds it
+    let mut folders: Vec<_> = rooms.socket.parent().into_iter().collect();
+    folders.push(&rooms.folder);
+    if rooms.site.is_parted {
+        folders = vec![&rooms.folder, &rooms.site.runtime];
+        folders.splice(..0, rooms.log.parent().into_iter().chain([rooms.site.logs.as_path()]));
+        folders.extend(rooms.site.runtime.parent());
+    }
+    if rooms.site.is_parted && stage == Stage::Background {
+        return; // they are the installation's: whoever it runs as may not make them again
+    }
+    for folder in folders {
         let _ = system.remove_folder(folder);
     }
 }
@@ -217,9 +259,10 @@ fn end_leftovers(rooms: &Rooms) {
 
 /// Makes the folders that a supervisor needs; only their owner can enter that of the control sockets.
 pub fn make_folders(rooms: &Rooms, system: &dyn System) -> Result<(), Failure> {
+    let sockets = rooms.socket.parent().filter(|_| !rooms.site.is_parted);
     let folders = [
         Some((rooms.folder.as_path(), 0o755)),
-        rooms.socket.parent().map(|path| (path, 0o700)),
+        sockets.map(|path| (path, 0o700)),
         rooms.log.parent().map(|path| (path, 0o755)),
     ];
     for (folder, mode) in folders.into_iter().flatten() {
@@ -236,15 +279,4 @@ pub fn make_folders(rooms: &Rooms, system: &dyn System) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// Where the supervisor of an app of this name keeps its things.
-pub fn rooms(runtime: &Path, logs: &Path, app: &str) -> Rooms {
-    Rooms {
-        folder: runtime.into(),
-        lock: runtime.join(format!("{app}.lock")),
-        status: runtime.join(format!("{app}.json")),
-        socket: runtime.join("control").join(app),
-        log: logs.join(format!("{app}.log")),
-    }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Cmd, Entry, EntryKind, Lock, Output, Probe, Share, System, User, staging};
+use super::{Cmd, Entry, EntryKind, Folders, Lock, Output, Probe, Share, System, User, staging};
 use crate::{
     health::{self, Asker},
     platform::{self, Signal},
@@ -21,9 +21,10 @@ use crate::{
 pub struct Real;
 
 impl Real {
-    /// The machine, with SIGINT, SIGTERM and SIGHUP noted rather than deadly from now on.
+    /// The machine, with SIGINT, SIGTERM and SIGHUP noted rather than deadly from now on, and our outputs our own.
     pub fn with_signals() -> io::Result<Self> {
         platform::note_signals()?;
+        platform::keep_outputs();
         Ok(Self)
     }
 }
@@ -77,6 +78,10 @@ impl Probe for Real {
 
     fn owner(&self, path: &Path) -> Option<String> {
         platform::owner_name(path)
+    }
+
+    fn folders(&self) -> Option<Folders> {
+        platform::folders()
     }
 
     fn sid(&self, account: &str) -> Option<String> {

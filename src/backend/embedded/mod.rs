@@ -11,8 +11,9 @@ use crate::{
     host::Host,
     plan::Plan,
     receipt::{self, Receipt, Store},
+    render,
     service::{Destination, RunAs, Scope, Service, StartType},
-    supervisor::{self, Rooms, client, tail},
+    supervisor::{Rooms, Site, client, tail},
     system::{Cmd, Output, Probe},
 };
 
@@ -49,8 +50,14 @@ impl Embedded {
 
     /// The same, where the manifest names no file of its own.
     fn own_rooms(&self, look: &dyn Probe, app: &str) -> Rooms {
+        self.site(look).rooms(app)
+    }
+
+    fn site(&self, look: &dyn Probe) -> Site {
         let store = self.store();
+        let is_parted = self.host.windows.is_some();
         let (runtime, logs) = match self.scope {
+            _ if is_parted => (store.root().join("run"), store.root().join("log")),
             Scope::System => (
                 PathBuf::from("/run/autoglm-boot"),
                 PathBuf::from("/var/log/autoglm-boot"),
@@ -60,7 +67,11 @@ impl Embedded {
             }
             Scope::User => (store.root().join("run"), store.root().join("log")),
         };
-        supervisor::rooms(&runtime, &logs, app)
+        Site {
+            runtime,
+            logs,
+            is_parted,
+        }
     }
 
     /// What the supervisor of an app has left and nobody else needs: its log and the earlier files of it, where they lie in our
@@ -78,8 +89,14 @@ impl Embedded {
         let mut paths = vec![rooms.log.clone()];
         paths.extend(logs.into_iter().filter(|path| is_log(path) && *path != rooms.log));
         paths.extend([rooms.status.clone(), rooms.lock.clone()]);
-        paths.extend(rooms.socket.parent().map(Path::to_path_buf));
-        paths.push(rooms.folder);
+        if rooms.site.is_parted {
+            paths.extend(rooms.log.parent().map(Path::to_path_buf));
+            paths.push(rooms.folder);
+            paths.extend([rooms.site.logs, rooms.site.runtime]);
+        } else {
+            paths.extend(rooms.socket.parent().map(Path::to_path_buf));
+            paths.push(rooms.folder);
+        }
         paths
     }
 
@@ -90,6 +107,24 @@ impl Embedded {
             Scope::User => "--user",
         };
         Cmd::new(&self.host.program.to_string_lossy(), ["supervisor", verb, scope]).units([app.to_owned()])
+    }
+
+    /// On Windows a supervisor runs an app as whoever it runs as itself.
+    fn refuse_another(&self, service: &Service) -> Result<(), Failure> {
+        let RunAs::User { user, .. } = &service.run_as else {
+            return Ok(());
+        };
+        let own = self.host.user_name();
+        let bare = |name: &str| name.rsplit('\\').next().unwrap_or_default().to_lowercase();
+        if bare(user) == bare(&own) {
+            return Ok(());
+        }
+        let message = format!(
+            "{}: service.user is {user}, but here it would run as {own}: a supervisor on Windows runs an app as whoever started it.\nNothing was changed.",
+            service.name
+        );
+        Err(Failure::new(Exit::Failed, message)
+            .repair("leave service.user out, or let a task start it (windows.method = \"task\")"))
     }
 
     fn live(&self, look: &dyn Probe, app: &str) -> Live {
@@ -149,6 +184,9 @@ impl Backend for Embedded {
             );
             Err(Failure::new(Exit::Failed, message).repair(help))
         };
+        if self.host.windows.is_some() {
+            self.refuse_another(service)?;
+        }
         if service.run_as == RunAs::Dynamic {
             return unsupported("service.user = \"dynamic\"", "name a user of its own");
         }
@@ -161,7 +199,11 @@ impl Backend for Embedded {
         Ok(Rendered {
             file: "installed.json".into(),
             text: receipt::to_json(service)?,
-            losses: losses(service),
+            losses: if self.host.windows.is_some() {
+                render::windows::losses(service, false)
+            } else {
+                losses(service)
+            },
         })
     }
 
@@ -184,14 +226,18 @@ impl Backend for Embedded {
                 ..AppState::default()
             })
         };
-        let logs = self.own_rooms(look, "any").log;
-        let folder = logs.parent().unwrap_or(Path::new("/"));
+        let site = self.site(look);
+        let mut missing = crate::session::missing_folders(look, &site.logs);
+        if site.is_parted {
+            let more = crate::session::missing_folders(look, &site.runtime);
+            missing.extend(more.into_iter().filter(|folder| *folder == site.runtime));
+        }
         Ok(State {
             scope: ScopeState {
                 record: store.record(look)?,
                 is_reachable: true,
                 is_lingering: true,
-                missing: crate::session::missing_folders(look, folder),
+                missing,
                 ..ScopeState::default()
             },
             apps: apps.iter().map(app_state).collect::<Result<_, Failure>>()?,
@@ -199,6 +245,9 @@ impl Backend for Embedded {
     }
 
     fn boot_hint(&self) -> Option<&'static str> {
+        if self.host.windows.is_some() {
+            return Some("enabled at boot: no (it was asked for the supervisor alone, which nothing starts)");
+        }
         Some(
             "enabled at boot: no (no init system runs here). In a container, make this its command: autoglm-boot run --all",
         )

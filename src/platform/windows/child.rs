@@ -220,10 +220,10 @@ pub fn let_go() -> io::Result<()> {
     Ok(())
 }
 
-/// From now on what we start does not inherit our own outputs: whoever waits for their end would wait for its end too. And a
-/// console that was made for us, as one is for whatever a task or a shortcut starts, goes.
+/// From now on what we start has our own outputs only if it is given them: else whoever waits for their end would wait for the
+/// end of all that we start.
 #[allow(unsafe_code)]
-pub fn stand_alone() {
+pub fn keep_outputs() {
     for number in [STD_OUTPUT_HANDLE, STD_ERROR_HANDLE] {
         // SAFETY: the handle is ours.
         unsafe {
@@ -233,6 +233,10 @@ pub fn stand_alone() {
             }
         }
     }
+}
+
+/// A console that was made for us, as one is for whatever a task or a shortcut starts, goes.
+pub fn stand_alone() {
     console::leave();
 }
 

@@ -66,7 +66,8 @@ pub fn create_private(path: &Path) -> io::Result<fs::File> {
 
 /// Opens a file as it is, or creates one that only we can open.
 pub fn open_private(path: &Path) -> io::Result<fs::File> {
-    open_as_own(path, OPEN_ALWAYS)
+    // One that is removed while somebody holds it denies itself to everybody, and goes with its last handle.
+    patiently(|| open_as_own(path, OPEN_ALWAYS))
 }
 
 #[allow(unsafe_code)]
@@ -135,15 +136,20 @@ pub fn open_at_end(path: &Path) -> io::Result<fs::File> {
 /// Gives a file another name, at once. Whoever looks at the other one in this moment (a scanner, an indexer) may keep it from
 /// being replaced: that passes.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    patiently(|| fs::rename(from, to))
+}
+
+/// Does what somebody who holds the file may deny for a moment.
+fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
     const TRIES: u32 = 20;
     const PAUSE: std::time::Duration = std::time::Duration::from_millis(25);
     for _ in 1..TRIES {
-        match fs::rename(from, to) {
+        match act() {
             Err(error) if is_in_use(&error) => std::thread::sleep(PAUSE),
-            renamed => return renamed,
+            done => return done,
         }
     }
-    fs::rename(from, to)
+    act()
 }
 
 /// Whether a file is held by somebody: one that is read or run.

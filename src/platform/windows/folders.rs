@@ -14,6 +14,7 @@ use windows_sys::{
 };
 
 use super::path_at;
+use crate::system::Folders;
 
 /// A folder that is elsewhere on every machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,19 @@ pub fn known_folder(known: Known) -> io::Result<PathBuf> {
         )));
     }
     Ok(path)
+}
+
+/// All that the program asks for.
+pub fn folders() -> Option<Folders> {
+    let folder = |known| known_folder(known).ok();
+    Some(Folders {
+        programs: folder(Known::ProgramFiles)?,
+        machine: folder(Known::ProgramData)?,
+        user: folder(Known::LocalAppData)?,
+        startup: folder(Known::Startup)?,
+        common_startup: folder(Known::CommonStartup)?,
+        system: folder(Known::System)?,
+    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Windows. What it has no counterpart for says so when it is called ([`unsupported`]); the supervisor is not wired to it yet.
+//! Windows. What it has no counterpart for says so when it is called ([`unsupported`]).
 
 use std::{
     ffi::OsStr,

@@ -1,0 +1,199 @@
+//! On Windows, or under Wine: our supervisor keeps an app. It runs, answers, survives a kill of itself, and ends with its whole tree.
+#![cfg(windows)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests"
+)]
+
+#[path = "support/windows.rs"]
+mod windows;
+
+use std::{fs, path::PathBuf, process::Stdio};
+
+use windows::{Home, soon};
+
+#[test]
+fn an_app_runs_answers_survives_a_kill_and_leaves_nothing() {
+    let home = Home::new("w-kept");
+    home.manifest("environment = { GREETING = 'grüß 中文 %PATH% \"x\"' }", "");
+    let said = home.run(&["install", "--backend", "embedded"], 0);
+    assert!(said.contains("w-kept: installed and ready"), "{said}");
+    assert!(said.contains("enabled at boot: no"), "{said}");
+    assert_eq!(home.ask("env/GREETING"), "grüß 中文 %PATH% \"x\"");
+    assert!(
+        !home.ask("env/SystemRoot").is_empty(),
+        "what every program needs is there"
+    );
+    assert!(home.run(&["status"], 0).starts_with("w-kept: ready"));
+    assert!(home.run(&["install", "--backend", "embedded"], 0).contains("unchanged"));
+    home.run(&["install", "--backend", "embedded", "--check"], 0);
+
+    let tree = home.tree();
+    assert_eq!(tree.len(), 3, "{tree:?}");
+    windows::kill(tree[0]);
+    soon("it is started again, and all of the old tree is gone", || {
+        home.answers() && tree.iter().all(|&pid| !windows::is_alive(pid))
+    });
+    assert!(home.run(&["status"], 0).contains("1 automatic restart"));
+
+    home.ask("say/written-down");
+    soon("its output is kept", || {
+        home.run(&["logs", "-n", "50"], 0).contains("written-down")
+    });
+
+    let tree = home.tree();
+    home.run(&["stop"], 0);
+    assert!(!home.answers());
+    assert!(tree.iter().all(|&pid| !windows::is_alive(pid)), "{tree:?}");
+    home.run(&["status"], 3);
+    home.run(&["start"], 0);
+    let before = home.tree();
+    home.run(&["restart"], 0);
+    assert!(home.answers());
+    assert!(before.iter().all(|&pid| !windows::is_alive(pid)), "{before:?}");
+    assert!(home.run(&["history"], 0).starts_with("1 (installed)"));
+    home.run(&["uninstall"], 0);
+    assert!(!home.answers());
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+    home.run(&["status", "w-kept"], 4);
+}
+
+#[test]
+fn a_supervisor_that_is_killed_takes_its_tree_of_three_with_it() {
+    let home = Home::new("w-killed");
+    home.manifest("", "");
+    home.run(&["install", "--backend", "embedded"], 0);
+    let tree = home.tree();
+    let supervisor = windows::parent(tree[0]);
+    windows::kill(supervisor);
+    soon("nothing of the tree is left", || {
+        tree.iter().all(|&pid| !windows::is_alive(pid))
+    });
+    let said = home.run(&["status"], 3);
+    assert!(said.contains("failed"), "{said}");
+    home.run(&["start"], 0);
+    assert!(home.answers());
+    home.run(&["uninstall"], 0);
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn an_app_that_crashes_is_restarted_with_back_off_and_then_given_up() {
+    let home = Home::new("w-crash");
+    home.manifest(
+        "",
+        "[restart]\ndelay = '200ms'\nmax_delay = '2s'\nmax_attempts = 2\nwindow = '1m'\n",
+    );
+    home.run(&["install", "--backend", "embedded"], 0);
+    for _ in 0..2 {
+        home.crash();
+        soon("it is back", || home.answers());
+    }
+    home.crash();
+    soon("it is given up", || home.status() == 3);
+    let log = home.run(&["logs", "-n", "100"], 0);
+    assert!(
+        log.contains("restart 1 in 200ms") && log.contains("restart 2 in 400ms"),
+        "{log}"
+    );
+    assert!(log.contains("exit status 3"), "{log}");
+    home.run(&["start"], 0);
+    home.run(&["uninstall"], 0);
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn an_app_that_never_becomes_ready_is_undone_with_its_last_words() {
+    let home = Home::new("w-unready");
+    home.manifest_of(
+        "['cmd.exe', '/d', '/c', 'echo last words& exit 7']",
+        "",
+        "[restart]\npolicy = 'never'\n",
+    );
+    let said = home.run(&["install", "--backend", "embedded"], 1);
+    assert!(said.contains("last words") && said.contains("exit status 7"), "{said}");
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn the_log_is_rotated_and_old_files_go() {
+    let home = Home::new("w-log");
+    home.manifest("", "[logging]\nmax_size = '1Ki'\nmax_files = 2\n");
+    home.run(&["install", "--backend", "embedded"], 0);
+    let word = "x".repeat(200);
+    for number in 0..40 {
+        home.ask(&format!("say/{number}-{word}"));
+    }
+    let folder = windows::records().join("log").join("w-log");
+    let files = || -> Vec<_> {
+        let entries = fs::read_dir(&folder).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    };
+    soon("the last line is written", || {
+        home.run(&["logs", "-n", "1"], 0).contains("39-")
+    });
+    let mut found = files();
+    found.sort();
+    assert_eq!(found, ["w-log.log", "w-log.log.1", "w-log.log.2"]);
+    for file in found {
+        assert!(fs::metadata(folder.join(file)).unwrap().len() <= 1024);
+    }
+    home.run(&["uninstall"], 0);
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn one_that_hangs_is_sick_and_started_again() {
+    let home = Home::new("w-sick");
+    let sick = home.path("sick");
+    home.manifest(
+        "",
+        "[health]\ncommand = ['cmd.exe', '/d', '/c', 'if exist sick exit 1']\ninterval = '300ms'\nretries = 2\n",
+    );
+    home.run(&["install", "--backend", "embedded"], 0);
+    let first = home.tree()[0];
+    fs::write(&sick, "").unwrap();
+    soon("it is ended", || !windows::is_alive(first));
+    fs::remove_file(&sick).unwrap();
+    soon("it is back, and well", || home.status() == 0);
+    assert!(home.run(&["logs", "-n", "100"], 0).contains("it is ended"));
+    home.run(&["uninstall"], 0);
+}
+
+#[test]
+fn in_the_foreground_it_runs_until_it_is_told_to_end_and_its_tree_ends_with_it() {
+    let home = Home::new("w-front");
+    home.manifest("", "");
+    let start = || {
+        let mut command = home.command(&["run", "--manifest", "app.toml"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    // Killed, nothing is left of it.
+    let mut child = start();
+    soon("it answers", || home.answers());
+    soon("its tree has grown", || home.tree().len() == 3);
+    let tree = home.tree();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    soon("nothing of the tree is left", || {
+        tree.iter().all(|&pid| !windows::is_alive(pid))
+    });
+    // Its app is killed: it starts it again.
+    let mut child = start();
+    soon("it answers", || home.answers());
+    let first = home.tree()[0];
+    windows::kill(first);
+    soon("it is back", || {
+        home.tree().first().is_some_and(|&pid| pid != first) && home.answers()
+    });
+    // It is asked to end, as by a Ctrl-Break: it ends well, and leaves nothing.
+    let tree = home.tree();
+    autoglm_boot::platform::send("SIGTERM", &[child.id()]);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(!home.answers() && tree.iter().all(|&pid| !windows::is_alive(pid)));
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}
