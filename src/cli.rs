@@ -175,6 +175,14 @@ impl ScopeArgs {
     }
 }
 
+/// What `--backend` takes.
+const BACKENDS: [&str; 4] = [
+    crate::backend::systemd::NAME,
+    crate::backend::embedded::NAME,
+    crate::backend::windows::TASK,
+    crate::backend::windows::STARTUP_FOLDER,
+];
+
 /// `install`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -193,8 +201,9 @@ pub struct Install {
     /// Of several, keep those that become ready; undo only the others, and what requires them
     #[arg(long, conflicts_with_all = ["no_wait", "dry_run", "check"])]
     pub keep_going: bool,
-    /// What keeps the app running, instead of what this machine has: systemd, or the supervisor in this binary
-    #[arg(long, value_name = "NAME", value_parser = [crate::backend::systemd::NAME, crate::backend::embedded::NAME])]
+    /// What keeps the app running, instead of what this machine has: systemd, or the supervisor in this binary; on Windows
+    /// a task, or a shortcut in the Startup folder
+    #[arg(long, value_name = "NAME", value_parser = BACKENDS)]
     pub backend: Option<String>,
     #[command(flatten)]
     /// Whose service manager
@@ -593,4 +602,6 @@ pub enum SupervisorVerb {
     Restart,
     /// Be the supervisor
     Serve,
+    /// Wait until what starts it has begun it
+    Await,
 }

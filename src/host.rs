@@ -31,6 +31,8 @@ pub struct Host {
     pub program: PathBuf,
     /// Whether it is the image of a machine, where nothing runs.
     pub is_image: bool,
+    /// What tells this version of the program from others, where that matters: on Windows.
+    pub mark: String,
     /// Its folders, where it is Windows.
     pub windows: Option<Folders>,
 }
@@ -64,6 +66,7 @@ pub fn detect(look: &dyn Probe) -> Host {
         running_init(look)
     };
     Host {
+        mark: windows.as_ref().map(|_| mark(look)).unwrap_or_default(),
         windows,
         ..facts(look, init, user)
     }
@@ -100,8 +103,16 @@ fn facts(look: &dyn Probe, init: Init, user: User) -> Host {
         program: look.program(),
         user,
         is_image: false,
+        mark: String::new(),
         windows: None,
     }
+}
+
+/// A version is known by its size and its time: to read it whole would take longer than all the rest.
+fn mark(look: &dyn Probe) -> String {
+    let entry = look.program_file();
+    let (len, modified) = entry.map_or((0, 0), |entry| (entry.len, entry.modified.as_secs()));
+    format!("{}-{len:x}-{modified:x}", env!("CARGO_PKG_VERSION"))
 }
 
 fn is_there(look: &dyn Probe, path: &str) -> bool {

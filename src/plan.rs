@@ -11,8 +11,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    service::{Readiness, StartType},
-    system::Cmd,
+    service::{Readiness, Scope, StartType},
+    system::{Cmd, Share},
 };
 
 mod lines;
@@ -60,6 +60,33 @@ pub enum Step {
         text: String,
         /// Its permission bits.
         mode: u32,
+    },
+    /// The same, of what is no text.
+    WriteBytes {
+        /// The file.
+        path: PathBuf,
+        /// All it will hold.
+        bytes: Vec<u8>,
+        /// Its permission bits.
+        mode: u32,
+        /// What people read of it.
+        shown: String,
+    },
+    /// Gives a file or a folder to an account of Windows, beside the administrators and the system.
+    Share {
+        /// The file or folder, which is there by then.
+        path: PathBuf,
+        /// To whom, by its name, and how.
+        share: Share,
+    },
+    /// Writes down, or forgets, what was decided about a shortcut in the Startup folder of Windows.
+    Approve {
+        /// Its file name.
+        link: String,
+        /// Of the machine, or of the user.
+        scope: Scope,
+        /// The decision, as Windows writes it.
+        value: Option<Vec<u8>>,
     },
     /// Copies a file of this machine to a place where none is.
     Copy {
@@ -220,6 +247,7 @@ impl Step {
         match self {
             Self::Mkdir { path, .. }
             | Self::WriteFile { path, .. }
+            | Self::WriteBytes { path, .. }
             | Self::Copy { path, .. }
             | Self::Link { path, .. }
             | Self::Remove { path }

@@ -74,6 +74,9 @@ pub struct Receipt {
     pub is_watched: bool,
     /// The versions that are kept, the oldest first; the last one is installed.
     pub history: Vec<Entry>,
+    /// Our own program, as a task or a shortcut starts it.
+    #[serde(default)]
+    pub program: Option<PathBuf>,
     /// Where something earlier was left running (`--no-start`): when that became active, on the monotonic clock.
     #[serde(default)]
     pub restart_due: Option<Duration>,
@@ -128,6 +131,7 @@ impl Receipt {
             needs_helper: false,
             is_watched: Care::of(service).has_probe(),
             history: Vec::new(),
+            program: None,
             restart_due: None,
         }
     }

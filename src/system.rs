@@ -179,7 +179,8 @@ pub struct Folders {
     pub system: PathBuf,
 }
 
-/// Whom a folder on Windows is for, beside the administrators and the system itself: accounts by their SIDs.
+/// Whom a file or a folder on Windows is for, beside the administrators and the system itself: accounts by their names, or their
+/// SIDs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Share {
     /// It may read what is in it.
@@ -190,6 +191,22 @@ pub enum Share {
     WritesInPublic(String),
     /// Everybody who has logged on may read.
     Public,
+}
+
+impl Share {
+    /// The same, by SIDs.
+    pub fn known(&self, look: &dyn Probe) -> io::Result<Self> {
+        let sid = |account: &String| {
+            let unknown = || io::Error::other(format!("there is no account {account}"));
+            look.sid(account).ok_or_else(unknown)
+        };
+        Ok(match self {
+            Self::Reads(account) => Self::Reads(sid(account)?),
+            Self::Writes(account) => Self::Writes(sid(account)?),
+            Self::WritesInPublic(account) => Self::WritesInPublic(sid(account)?),
+            Self::Public => Self::Public,
+        })
+    }
 }
 
 /// Looking at the machine: nothing here changes it.
@@ -276,7 +293,7 @@ pub trait System: Probe {
             Some(_) => Ok(()),
         }
     }
-    /// Gives a folder, and what is in it, to those it is for; on Windows.
+    /// Gives a file, or a folder and what is in it, to those it is for; on Windows.
     fn share(&self, _folder: &Path, _share: &Share) -> io::Result<()> {
         Err(io::Error::from(io::ErrorKind::Unsupported))
     }

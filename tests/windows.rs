@@ -348,9 +348,9 @@ fn the_shell_reads_our_shortcut_as_it_is_meant() {
     assert!(read_shortcut(&file).is_err());
 }
 
-/// The program itself: what this version does on Windows, and what it says of the rest.
+/// The program itself.
 #[test]
-fn the_program_checks_and_renders_here_and_says_that_it_installs_no_task_yet() {
+fn the_program_checks_and_renders_here() {
     let folder = tempfile::tempdir().unwrap();
     let app = folder.path().join("应用 app");
     teller(&app);
@@ -377,9 +377,6 @@ fn the_program_checks_and_renders_here_and_says_that_it_installs_no_task_yet() {
     let (code, _, error) = run(&["render", "--target", "systemd"]);
     assert_eq!(code, 2, "its paths are not of that system: {error}");
     assert!(error.contains("on another machine"), "{error}");
-    let (code, _, error) = run(&["install"]);
-    assert_eq!(code, 1, "{error}");
-    assert!(error.contains("installs no task and no shortcut yet"), "{error}");
     fs::write(&manifest, "[app]\nname = 'w-app'\n[service]\ncommand = 'C:\\x.exe'\n").unwrap();
     let (code, _, error) = run(&["check"]);
     assert_eq!(code, 2);

@@ -7,7 +7,7 @@ use crate::{
     backend::{Backend, conditions},
     exit::{Exit, Failure},
     plan::{Condition, Step, Task},
-    platform::Signal,
+    platform::{self, Signal},
     report::Report,
     session::Session,
     system::{Cmd, EntryKind, System},
@@ -45,22 +45,39 @@ impl Hands<'_> {
                 system.create_file(path, text.as_bytes(), 0o600).map_err(failed)?;
             }
             Step::WriteFile { path, text, mode } => system.write_file(path, text.as_bytes(), *mode).map_err(failed)?,
+            Step::WriteBytes { path, bytes, mode, .. } => system.write_file(path, bytes, *mode).map_err(failed)?,
+            Step::Share { path, share } => share
+                .known(system)
+                .and_then(|share| system.share(path, &share))
+                .map_err(failed)?,
+            Step::Approve { link, scope, value } => {
+                system.set_approval(link, *scope, value.as_deref()).map_err(failed)?;
+            }
             Step::Copy { from, path, mode } => system.copy(from, path, *mode).map_err(failed)?,
             Step::Link { path, target } => system.link(path, target).map_err(failed)?,
             Step::Remove { path } => system.remove(path).map_err(failed)?,
             Step::Rmdir { path } => {
                 system.remove_folder(path).map_err(failed)?;
             }
-            Step::Discard { paths } => paths
-                .iter()
-                .try_for_each(|path| discard(system, path))
-                .map_err(failed)?,
+            Step::Discard { paths } => {
+                for path in paths {
+                    match discard(system, path) {
+                        Err(error) if platform::is_in_use(&error) => {
+                            report.note(&format!("kept for now, it is in use: {}", path.display()));
+                        }
+                        done => done.map_err(failed)?,
+                    }
+                }
+            }
             Step::Run { cmd, only_if } => {
                 let Some(cmd) = self.narrowed(cmd, only_if.as_ref())? else {
                     return Ok("not needed".into());
                 };
-                let output = system.run(&cmd, steadfast).map_err(failed)?;
-                if !output.is_ok() {
+                let mut output = system.run(&cmd, steadfast).map_err(failed)?;
+                if let Some(again) = self.backend.instead(&cmd, &output) {
+                    output = system.run(&again, steadfast).map_err(failed)?;
+                }
+                if !self.backend.has_done(&cmd, &output) {
                     return Err(self.backend.explain(system, &cmd, &output));
                 }
             }

@@ -89,7 +89,7 @@ fn lives<'a>(
     let lives = if units.is_empty() {
         Vec::new()
     } else {
-        backend.observe(look, &units)?
+        backend.glance(look, &units)?
     };
     Ok(lives.into_iter().map(|live| (live.unit.clone(), live)).collect())
 }

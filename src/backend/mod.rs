@@ -20,6 +20,7 @@ pub mod embedded;
 pub mod evidence;
 mod state;
 pub mod systemd;
+pub mod windows;
 
 pub use state::*;
 
@@ -41,8 +42,28 @@ pub trait Backend: Sync {
     fn losses(&self, _look: &dyn Probe, _service: &Service, _others: &[&str]) -> Vec<String> {
         Vec::new()
     }
+    /// What somebody decided about its start at boot, which an install does not undo.
+    fn decided(&self, _app: &AppState) -> Option<&'static str> {
+        None
+    }
     /// What the service manager says of these units, in their order.
     fn observe(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<Live>, Failure>;
+    /// The same, as far as it changes by itself: for whoever waits.
+    fn glance(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<Live>, Failure> {
+        self.observe(look, units)
+    }
+    /// Whether what was installed was changed by hand since, or removed.
+    fn is_drifted(&self, look: &dyn Probe, receipt: &Receipt) -> bool {
+        is_file_drifted(look, receipt)
+    }
+    /// Whether a command did what it was for.
+    fn has_done(&self, _cmd: &Cmd, output: &Output) -> bool {
+        output.is_ok()
+    }
+    /// What is run in place of a command whose program does not know a word of it.
+    fn instead(&self, _cmd: &Cmd, _output: &Output) -> Option<Cmd> {
+        None
+    }
     /// Those of these units that are neither up nor have done their work.
     fn not_up(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<String>, Failure> {
         let lives = self.observe(look, units)?;
@@ -186,11 +207,21 @@ pub enum Answer {
     Queued,
 }
 
+/// Whether the file that was installed is another one now, or gone.
+fn is_file_drifted(look: &dyn Probe, receipt: &Receipt) -> bool {
+    match look.read(&receipt.unit) {
+        Ok(bytes) => crate::receipt::digest(&bytes) != receipt.digest,
+        // What only its owner may read is only known to its owner.
+        Err(error) => error.kind() != std::io::ErrorKind::PermissionDenied,
+    }
+}
+
 /// The target of this machine in this scope; or the one that was wished for, if this machine can hold it.
 pub fn choose(host: &Host, scope: Scope, wish: Option<&str>) -> Result<Box<dyn Backend>, Failure> {
     let native = match host.init {
         Init::Systemd => systemd::NAME,
-        Init::None | Init::Windows | Init::Other(_) => embedded::NAME,
+        Init::Windows => windows::TASK,
+        Init::None | Init::Other(_) => embedded::NAME,
     };
     let here = match host.init {
         Init::Systemd => "systemd",
@@ -204,11 +235,6 @@ pub fn choose(host: &Host, scope: Scope, wish: Option<&str>) -> Result<Box<dyn B
             format!("this machine runs {name}: this version installs under systemd, or where no init system runs"),
         )
         .repair("let the supervisor keep it, which does not start at boot: --backend embedded; or keep `autoglm-boot run --manifest app.toml` in a service of your own")),
-        (None, Init::Windows) => Err(Failure::new(
-            Exit::Failed,
-            "this version installs no task and no shortcut yet: on Windows it renders them, and keeps apps by its supervisor",
-        )
-        .repair("let the supervisor keep it, which does not start at boot: --backend embedded; or autoglm-boot render --output DIR, then schtasks /create /xml, or copy the shortcut")),
         (Some(systemd::NAME), _) if native != systemd::NAME => Err(Failure::new(
             Exit::Failed,
             format!("--backend systemd: systemd does not run here, but {here}"),
@@ -223,6 +249,17 @@ pub fn named(host: &Host, name: &str, scope: Scope) -> Result<Box<dyn Backend>, 
     match name {
         systemd::NAME => Ok(Box::new(systemd::Systemd::new(host, scope))),
         embedded::NAME => Ok(Box::new(embedded::Embedded::new(host, scope))),
+        other
+            if let Some(method) = windows::method(other)
+                && let Some(anchored) = embedded::Embedded::anchored(host, scope, method) =>
+        {
+            Ok(Box::new(anchored))
+        }
+        other if windows::method(other).is_some() => Err(Failure::new(
+            Exit::Failed,
+            format!("--backend {other}: this is not Windows"),
+        )
+        .repair("for a machine that is: autoglm-boot render --target")),
         other => Err(Failure::new(
             Exit::Failed,
             format!("it was installed with the backend {other:?}, which this version does not know"),

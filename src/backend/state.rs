@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::systemd::Helper;
+use super::{
+    systemd::Helper,
+    windows::{Anchored, Place},
+};
 use crate::{
     health::pulse::Pulse,
     history::Version,
@@ -124,6 +127,10 @@ pub struct ScopeState {
     pub has_reset_unit: bool,
     /// What is there of the helper that units refer to.
     pub helper: Helper,
+    /// What is there of our own program, where tasks and shortcuts start it.
+    pub place: Place,
+    /// Whom we run as, and who has logged on to Windows, where that is somebody else.
+    pub session: Option<(String, String)>,
     /// Folders of the native artefacts that are missing, outermost first.
     pub missing: Vec<PathBuf>,
 }
@@ -147,6 +154,8 @@ pub struct AppState {
     pub version: Option<Version>,
     /// What `--adopt` replaced.
     pub original: Option<Original>,
+    /// What begins it on Windows.
+    pub anchored: Anchored,
     /// What an embedded supervisor leaves of it, and nobody else needs.
     pub leftovers: Vec<PathBuf>,
 }

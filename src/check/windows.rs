@@ -129,6 +129,10 @@ impl Checker<'_> {
                 help,
             );
         }
+        if !self.is_elsewhere && known.is_none() && self.look.sid(&written.value).is_none() {
+            let help = "create it first (net user NAME /add), or name one that is there";
+            self.lacking(format!("there is no account {:?}", written.value), &written.span, help);
+        }
         RunAs::User {
             user: known.unwrap_or(&written.value).into(),
             group,

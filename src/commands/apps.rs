@@ -40,7 +40,7 @@ pub(super) fn backend_of(context: &Context, name: &str, wish: &ScopeArgs) -> Res
 
 /// The target of this machine; where it has none, the embedded supervisor is the only one that can have been chosen.
 pub(super) fn native(context: &Context, scope: Scope) -> Result<Box<dyn Backend>, Failure> {
-    let wish = matches!(context.host.init, Init::Other(_) | Init::Windows).then_some(backend::embedded::NAME);
+    let wish = matches!(context.host.init, Init::Other(_)).then_some(backend::embedded::NAME);
     backend::choose(&context.host, scope, wish)
 }
 

@@ -8,6 +8,7 @@ use super::{Context, Outcome, image, manifests, need_privilege};
 use crate::{
     apply::{self, Others},
     backend::{self, Backend, Install, Patience, State, Wanted},
+    check::{Checked, Wish},
     cli,
     exit::{Exit, Failure},
     journal,
@@ -25,18 +26,27 @@ use ended::{Ended, sum_up};
 pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
     let files = manifests::files(context, &args.manifest)?;
     context.report.is_brief = files.len() > 1;
-    let (checked, wrong) = manifests::checked(context, &files, &args.scope.wish(), args.keep_going)?;
+    let wish = Wish {
+        method: args.backend.as_deref().and_then(backend::windows::method),
+        ..args.scope.wish()
+    };
+    let (checked, wrong) = manifests::checked(context, &files, &wish, args.keep_going)?;
     let checked = manifests::in_order(checked)?;
     let scope = checked[0].service.scope;
     image::refuse_nobodys(context, scope)?;
     let is_shown = args.dry_run || args.check;
     if !is_shown {
         need_privilege(context, scope).map_err(|failure| {
+            if context.host.windows.is_some() {
+                let message = "a task that starts at boot is the machine's: `schtasks /create` of it is denied to anybody but an administrator.\nNothing was changed.";
+                return Failure::new(Exit::Privilege, message).repair(backend::windows::tasks::WAYS_OUT);
+            }
             let repair = format!("{}\n        or install it for this user only: --user", failure.repair);
             failure.repair(repair)
         })?;
     }
-    let backend = backend::choose(&context.host, scope, args.backend.as_deref())?;
+    let written = by_method(context, &checked)?;
+    let backend = backend::choose(&context.host, scope, args.backend.as_deref().or(written))?;
     let backend = backend.as_ref();
     let wanted: Vec<_> = checked
         .into_iter()
@@ -82,6 +92,20 @@ pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
         return Ok((exit, answer));
     }
     Ok((Exit::Failed, with_refused(context, answer, wrong)))
+}
+
+/// What the manifests say of how they are begun, on Windows.
+fn by_method(context: &Context, checked: &[Checked]) -> Result<Option<&'static str>, Failure> {
+    if context.host.windows.is_none() {
+        return Ok(None);
+    }
+    let mut methods = checked.iter().map(|checked| checked.service.windows.method);
+    let first = methods.next();
+    if methods.any(|method| Some(method) != first) {
+        let message = "some of these apps are begun by a task, and some by the Startup folder: one call is one of them";
+        return Err(Failure::new(Exit::Usage, message).repair("install them one after the other, or say --backend"));
+    }
+    Ok(first.map(backend::windows::name))
 }
 
 /// The answer, and the manifests that were left out because they are wrong.
@@ -197,12 +221,13 @@ fn show(
 /// The units that would be written: a new one whole, a changed one as what is different.
 fn show_units(context: &mut Context, plan: &Plan, state: &State) {
     for task in &plan.tasks {
-        let Step::WriteFile { path, text, .. } = &task.step else {
-            continue;
+        let (path, text) = match &task.step {
+            Step::WriteFile { path, text, .. } if path.extension().is_some_and(|extension| extension == "service") => {
+                (path, text)
+            }
+            Step::WriteBytes { path, shown, .. } => (path, shown),
+            _ => continue,
         };
-        if path.extension().is_none_or(|extension| extension != "service") {
-            continue;
-        }
         let app = state.apps.iter().find(|app| Some(&app.live.unit) == task.of.as_ref());
         match app.and_then(|app| app.text.as_deref()) {
             Some(there) => {

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::{Context, Outcome, manifests, meant, not_installed};
 use crate::{
-    backend::{Backend as _, embedded::Embedded},
+    backend::{Backend as _, embedded::Embedded, windows::Anchor},
     cli,
     exit::{Exit, Failure},
-    service::{Scope, Service},
+    service::{Method, Scope, Service},
     supervisor::{
         self, Ended, Rooms, Stage, client,
         crew::{self, Member},
@@ -115,6 +115,11 @@ pub(super) fn control(context: &mut Context, args: &cli::Supervisor) -> Outcome 
         cli::SupervisorVerb::Start => client::start(context.system, &in_background, &rooms)?,
         cli::SupervisorVerb::Stop => client::stop(context.system, &rooms, patience)?,
         cli::SupervisorVerb::Restart => client::restart(context.system, &in_background, &rooms, patience)?,
+        cli::SupervisorVerb::Await => {
+            if let Some(anchor) = Anchor::new(&context.host, Method::Task, scope) {
+                client::begun(context.system, &rooms, &anchor, name)?;
+            }
+        }
         cli::SupervisorVerb::Serve => {
             let service = service.ok_or_else(|| not_installed(name))?;
             return serve(context, &service, &rooms, Stage::Background);

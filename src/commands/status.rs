@@ -17,7 +17,7 @@ use crate::{
     health::{Asker, state::Phase},
     journal,
     plan::Span,
-    receipt::{self, Receipt, Store},
+    receipt::{Receipt, Store},
     service::Probe as Question,
     session,
     status::{Answer, Seen, Status, Word, judge},
@@ -102,10 +102,11 @@ struct Recorded {
 }
 
 impl Recorded {
-    fn of(look: &dyn Probe, store: &Store, name: &str) -> Result<Self, Failure> {
+    fn of(look: &dyn Probe, backend: &dyn Backend, store: &Store, name: &str) -> Result<Self, Failure> {
         let receipt = store.receipt(name, look)?;
+        let is_drifted = |receipt| backend.is_drifted(look, receipt);
         Ok(Self {
-            is_drifted: receipt.as_ref().is_some_and(|receipt| is_drifted(look, receipt)),
+            is_drifted: receipt.as_ref().is_some_and(is_drifted),
             receipt,
         })
     }
@@ -118,7 +119,7 @@ fn at_once(look: &dyn Probe, backend: &dyn Backend, names: &[&str]) -> Result<Ve
     let store = backend.store();
     let (lives, recorded) = std::thread::scope(|scope| {
         let lives = scope.spawn(|| backend.observe(look, &units));
-        let recorded = names.iter().map(|name| Recorded::of(look, &store, name));
+        let recorded = names.iter().map(|name| Recorded::of(look, backend, &store, name));
         let recorded: Result<Vec<_>, _> = recorded.collect();
         let lost = |_| {
             Err(Failure::new(
@@ -193,14 +194,6 @@ fn probe<'a>(live: &Live, recorded: &'a Recorded) -> Option<&'a Question> {
     let is_seen = live.pulse.as_ref().is_some_and(|pulse| pulse.phase != Phase::Starting);
     let is_open = live.active == "active" && !is_seen;
     readiness.probe.as_ref().filter(|_| is_open)
-}
-
-fn is_drifted(look: &dyn Probe, receipt: &Receipt) -> bool {
-    match look.read(&receipt.unit) {
-        Ok(bytes) => receipt::digest(&bytes) != receipt.digest,
-        // What only its owner may read is only known to its owner.
-        Err(error) => error.kind() != std::io::ErrorKind::PermissionDenied,
-    }
 }
 
 /// One app, for people.

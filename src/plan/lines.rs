@@ -3,7 +3,10 @@
 use std::{fmt, time::Duration};
 
 use super::{Condition, Step};
-use crate::service::{Probe, StartType};
+use crate::{
+    service::{Probe, StartType},
+    system::Share,
+};
 
 impl fmt::Display for Step {
     /// One line: the imperative, then the thing.
@@ -13,6 +16,14 @@ impl fmt::Display for Step {
             Self::WriteFile { path, text, mode } => {
                 write!(f, "write   {} ({} bytes, {mode:04o})", path.display(), text.len())
             }
+            Self::WriteBytes { path, bytes, mode, .. } => {
+                write!(f, "write   {} ({} bytes, {mode:04o})", path.display(), bytes.len())
+            }
+            Self::Share { path, share } => write!(f, "share   {} {share}", path.display()),
+            Self::Approve { link, value, .. } if value.is_none() => {
+                write!(f, "switch  {link} on among the startup apps")
+            }
+            Self::Approve { link, .. } => write!(f, "switch  {link} off among the startup apps"),
             Self::Copy { from, path, mode } => {
                 write!(f, "copy    {} to {} ({mode:04o})", from.display(), path.display())
             }
@@ -34,6 +45,17 @@ impl fmt::Display for Step {
                 write!(f, "wait    until {condition}, at most {}", Span(*deadline))
             }
             Self::OnUndo(step) | Self::OnRollback(step) => write!(f, "(undo)  {step}"),
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reads(account) => write!(f, "with {account}, to be read"),
+            Self::Writes(account) => write!(f, "with {account}, to be written"),
+            Self::WritesInPublic(account) => write!(f, "with {account}, to be written, and read by all"),
+            Self::Public => f.write_str("with all, to be read"),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Rooms, control, crew};
 use crate::{
-    backend::Live,
+    backend::{Live, windows::Anchor},
     exit::{Exit, Failure},
     health::state::Phase,
     platform,
@@ -39,6 +39,31 @@ pub fn start(system: &dyn System, serve: &Cmd, rooms: &Rooms) -> Result<(), Fail
         return Ok(());
     }
     Err(failed(said.trim()))
+}
+
+/// Waits until the Task Scheduler has begun a supervisor. It starts none while it believes that the one before still runs: then it
+/// is asked again.
+pub fn begun(system: &dyn System, rooms: &Rooms, anchor: &Anchor, app: &str) -> Result<(), Failure> {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const AGAIN: Duration = Duration::from_secs(3);
+    let start = system.monotonic();
+    let mut asked = start;
+    while live(rooms, system).is_none() {
+        let now = system.monotonic();
+        if now.saturating_sub(start) > PATIENCE || system.interrupted().is_some() {
+            let last = anchor.last_result(system, app);
+            let last = last.map_or("is not known".into(), |last| format!("is {last:#x}"));
+            let message = format!("the Task Scheduler did not start it within {PATIENCE:?}: its last result {last}");
+            return Err(Failure::new(Exit::Failed, message)
+                .repair("its log is Microsoft-Windows-TaskScheduler/Operational, in the event viewer"));
+        }
+        if now.saturating_sub(asked) > AGAIN {
+            asked = now;
+            let _ = system.run(&anchor.run(app), false); // what it says, shows
+        }
+        system.sleep(LOOK);
+    }
+    Ok(())
 }
 
 /// Stops an app and its supervisor; returns when nothing is left of either. `patience`: how long the app may take to end.

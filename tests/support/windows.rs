@@ -24,9 +24,11 @@ use windows_sys::Win32::{
 
 /// An app of this name, and its folder, whose name is hard to quote.
 pub struct Home {
-    folder: tempfile::TempDir,
+    folder: std::rc::Rc<tempfile::TempDir>,
     name: String,
     port: u16,
+    scope: &'static str,
+    program: PathBuf,
 }
 
 impl Home {
@@ -34,9 +36,11 @@ impl Home {
         let folder = tempfile::Builder::new().prefix("a b & 中文 ").tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let home = Self {
-            folder,
+            folder: folder.into(),
             name: name.into(),
             port,
+            scope: "--user",
+            program: env!("CARGO_BIN_EXE_autoglm-boot").into(),
         };
         fs::copy(example("tree.exe"), home.path("tree.exe")).expect("cargo build --example tree");
         home
@@ -44,6 +48,23 @@ impl Home {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Installed for the machine.
+    pub fn of_machine(mut self) -> Self {
+        self.scope = "--system";
+        self
+    }
+
+    /// The same app, with another version of our program.
+    pub fn clone_with(&self, program: &Path) -> Self {
+        Self {
+            folder: self.folder.clone(),
+            name: self.name.clone(),
+            port: self.port,
+            scope: self.scope,
+            program: program.into(),
+        }
     }
 
     /// The tree of three that answers, with these keys of its service, and these tables.
@@ -66,12 +87,12 @@ impl Home {
         fs::write(self.path("app.toml"), text).unwrap();
     }
 
-    /// For the user that the test runs as.
+    /// In its scope.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_autoglm-boot"));
+        let mut command = Command::new(&self.program);
         command
             .args(args)
-            .arg("--user")
+            .arg(self.scope)
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
         command

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     AppState, AtPath, Backend, Control, Install, Live, LogQuery, Logs, Rendered, ScopeState, State, Wanted, evidence,
+    windows::{Anchor, Anchored, Place, tasks},
 };
 use crate::{
     exit::{Exit, Failure},
@@ -12,7 +13,7 @@ use crate::{
     plan::Plan,
     receipt::{self, Receipt, Store},
     render,
-    service::{Destination, RunAs, Scope, Service, StartType},
+    service::{Destination, Method, RunAs, Scope, Service, StartType},
     supervisor::{Rooms, Site, client, tail},
     system::{Cmd, Output, Probe},
 };
@@ -27,6 +28,8 @@ pub const NAME: &str = "embedded";
 pub struct Embedded {
     scope: Scope,
     host: Host,
+    /// What begins the supervisors by itself; without, nothing does.
+    anchor: Option<Anchor>,
 }
 
 impl Embedded {
@@ -35,7 +38,16 @@ impl Embedded {
         Self {
             scope,
             host: host.clone(),
+            anchor: None,
         }
+    }
+
+    /// The same, begun by Windows; none where it is another system.
+    pub fn anchored(host: &Host, scope: Scope, method: Method) -> Option<Self> {
+        Some(Self {
+            anchor: Some(Anchor::new(host, method, scope)?),
+            ..Self::new(host, scope)
+        })
     }
 
     /// Where the supervisor of this app keeps its things.
@@ -53,11 +65,21 @@ impl Embedded {
         self.site(look).rooms(app)
     }
 
+    fn site_of_windows(&self) -> Site {
+        let root = self.store().root().to_path_buf();
+        Site {
+            runtime: root.join("run"),
+            logs: root.join("log"),
+            is_parted: true,
+        }
+    }
+
     fn site(&self, look: &dyn Probe) -> Site {
+        if self.host.windows.is_some() {
+            return self.site_of_windows();
+        }
         let store = self.store();
-        let is_parted = self.host.windows.is_some();
         let (runtime, logs) = match self.scope {
-            _ if is_parted => (store.root().join("run"), store.root().join("log")),
             Scope::System => (
                 PathBuf::from("/run/autoglm-boot"),
                 PathBuf::from("/var/log/autoglm-boot"),
@@ -70,7 +92,7 @@ impl Embedded {
         Site {
             runtime,
             logs,
-            is_parted,
+            is_parted: false,
         }
     }
 
@@ -129,7 +151,7 @@ impl Embedded {
 
     fn live(&self, look: &dyn Probe, app: &str) -> Live {
         let rooms = self.own_rooms(look, app);
-        let is_installed = matches!(look.entry(&self.store().receipt_path(app)), Ok(Some(_)));
+        let is_installed = self.is_installed(look, app);
         let mut live = client::live(&rooms, look).unwrap_or_else(|| Live {
             load: if is_installed { "loaded" } else { "not-found" }.into(),
             ..Live::unknown(app)
@@ -144,6 +166,21 @@ impl Embedded {
         live.memory = live.pid.and_then(|pid| resident(look, pid));
         live.enabled = "disabled".into();
         live
+    }
+
+    /// The same, with what begins it.
+    fn whole(&self, look: &dyn Probe, app: &str, is_installed: bool) -> (Live, Anchored) {
+        let mut live = self.live(look, app);
+        let Some(anchor) = &self.anchor else {
+            return (live, Anchored::default());
+        };
+        let seen = anchor.look(look, app);
+        anchor.tell(&mut live, &seen, app, is_installed);
+        (live, seen)
+    }
+
+    fn is_installed(&self, look: &dyn Probe, app: &str) -> bool {
+        matches!(look.entry(&self.store().receipt_path(app)), Ok(Some(_)))
     }
 }
 
@@ -161,7 +198,7 @@ fn resident(look: &dyn Probe, pid: u32) -> Option<u64> {
 
 impl Backend for Embedded {
     fn name(&self) -> &'static str {
-        NAME
+        self.anchor.as_ref().map_or(NAME, Anchor::name)
     }
 
     fn scope(&self) -> Scope {
@@ -184,6 +221,14 @@ impl Backend for Embedded {
             );
             Err(Failure::new(Exit::Failed, message).repair(help))
         };
+        if let Some(anchor) = &self.anchor {
+            let artefact = anchor.artefact(service)?;
+            return Ok(Rendered {
+                file: artefact.file,
+                text: artefact.text,
+                losses: artefact.losses,
+            });
+        }
         if self.host.windows.is_some() {
             self.refuse_another(service)?;
         }
@@ -207,8 +252,34 @@ impl Backend for Embedded {
         })
     }
 
+    fn decided(&self, app: &AppState) -> Option<&'static str> {
+        self.anchor.as_ref()?.decided(&app.anchored)
+    }
+
     fn observe(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<Live>, Failure> {
+        let whole = |app: &String| self.whole(look, app, self.is_installed(look, app)).0;
+        Ok(units.iter().map(whole).collect())
+    }
+
+    fn glance(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<Live>, Failure> {
         Ok(units.iter().map(|app| self.live(look, app)).collect())
+    }
+
+    fn is_drifted(&self, look: &dyn Probe, receipt: &Receipt) -> bool {
+        let is_other = |anchor: &Anchor| {
+            let seen = anchor.look(look, &receipt.name);
+            !seen.is_there || seen.is_other
+        };
+        super::is_file_drifted(look, receipt) || self.anchor.as_ref().is_some_and(is_other)
+    }
+
+    fn has_done(&self, cmd: &Cmd, output: &Output) -> bool {
+        output.is_ok() || tasks::is_gone(cmd, output.code)
+    }
+
+    fn instead(&self, cmd: &Cmd, output: &Output) -> Option<Cmd> {
+        self.anchor.as_ref()?;
+        Anchor::instead(cmd, output.code)
     }
 
     fn state(&self, look: &dyn Probe, apps: &[String]) -> Result<State, Failure> {
@@ -217,9 +288,15 @@ impl Backend for Embedded {
             let receipt = store.receipt(app, look)?;
             let is_installed = receipt.is_some();
             let written = look.read(&store.installed_path(app)).ok().filter(|_| is_installed);
+            let (live, anchored) = self.whole(look, app, is_installed);
+            let at_path = match &self.anchor {
+                Some(anchor) => anchor.at_path(look, app).filter(|_| is_installed),
+                None => written.map(|bytes| AtPath::File(bytes, 0o600)),
+            };
             Ok(AppState {
-                live: self.live(look, app),
-                at_path: written.map(|bytes| AtPath::File(bytes, 0o600)),
+                live,
+                anchored,
+                at_path,
                 receipt,
                 version: store.installed(app, look),
                 leftovers: self.leftovers(look, app),
@@ -230,10 +307,23 @@ impl Backend for Embedded {
         let mut missing = crate::session::missing_folders(look, &site.logs);
         if site.is_parted {
             let more = crate::session::missing_folders(look, &site.runtime);
-            missing.extend(more.into_iter().filter(|folder| *folder == site.runtime));
+            missing.extend(more);
+            missing.retain(|folder| !store.root().starts_with(folder)); // that is made first of all
         }
+        let mut place = Place::default();
+        if let Some(anchor) = &self.anchor {
+            let more = anchor.missing(look).into_iter();
+            missing.extend(more.filter(|folder| !store.root().starts_with(folder)));
+            place = anchor.place(look, &store.receipts(look)?);
+        }
+        let own = self.host.user_name();
+        let session = look
+            .session_user()
+            .filter(|session| self.anchor.is_some() && !session.eq_ignore_ascii_case(&own));
         Ok(State {
             scope: ScopeState {
+                place,
+                session: session.map(|session| (own, session)),
                 record: store.record(look)?,
                 is_reachable: true,
                 is_lingering: true,
@@ -245,6 +335,9 @@ impl Backend for Embedded {
     }
 
     fn boot_hint(&self) -> Option<&'static str> {
+        if self.anchor.is_some() {
+            return None;
+        }
         if self.host.windows.is_some() {
             return Some("enabled at boot: no (it was asked for the supervisor alone, which nothing starts)");
         }
@@ -280,6 +373,9 @@ impl Backend for Embedded {
 
     fn explain(&self, look: &dyn Probe, cmd: &Cmd, output: &Output) -> Failure {
         let said = output.stderr.trim();
+        if let Some(failure) = Anchor::explain(cmd, output.code, said) {
+            return failure;
+        }
         match cmd.units.first() {
             Some(app) if said.is_empty() => {
                 evidence::failure(self, look, &self.live(look, app), "it could not be started")

@@ -4,17 +4,28 @@ use std::{path::PathBuf, time::Duration};
 
 use super::Embedded;
 use crate::{
-    backend::{AppState, AtPath, Backend, Control, Install, Live, State, Wanted},
+    backend::{AppState, AtPath, Backend, Control, Install, Live, State, Wanted, windows::Anchor},
     diff,
     exit::{Exit, Failure},
     history::{self, Records, Version},
     plan::{Condition, Plan, Step},
     receipt::{self, Receipt},
+    render::Artefact,
     service::Service,
 };
 
 /// How long a stop may take beyond the manifest's own limit before something is wrong.
 const SLACK: Duration = Duration::from_secs(10);
+
+/// What an install does for one app, beside its start.
+#[derive(Default)]
+struct Draft {
+    records: Records,
+    /// What begins it is put in place.
+    placing: Vec<Step>,
+    /// Once it has been started.
+    settling: Option<Step>,
+}
 
 impl Embedded {
     /// Install: the checked manifests, the starts, the waits, the receipts; of these only what is not so yet.
@@ -35,12 +46,20 @@ impl Embedded {
         if record != scope.record {
             plan.shared([receipt::write(store.record_path(), &record, 0o644)?]);
         }
+        if let Some(anchor) = &self.anchor {
+            plan.shared(anchor.put_program(state));
+        }
         // The undo of all that was written comes before a start of what was there.
         let pairs = || wanted.iter().zip(apps);
         for (wanted, app) in pairs() {
             plan.of(&wanted.service.name, self.new_steps(&wanted.service, app));
         }
         for (wanted, app) in pairs() {
+            if let Some(anchor) = &self.anchor
+                && anchor.is_due(&wanted.service, app, &anchor.artefact(&wanted.service)?, options.force)
+            {
+                plan.of(&wanted.service.name, anchor.bring_back(app, &wanted.service.name));
+            }
             if Self::restarts(Self::writes(wanted, app), app, options) {
                 plan.of(&wanted.service.name, self.revival(app));
             }
@@ -58,12 +77,13 @@ impl Embedded {
                     plan.of(unit, [wait]);
                 }
             }
-            Self::refuse(service, &self.render(service)?.text, app, options)?;
-            let records = self.records(wanted, app, options)?;
+            let draft = self.draft(wanted, state, app, options)?;
             // The version is what the supervisor reads.
-            plan.of(&service.name, records.version);
+            plan.of(&service.name, draft.records.version);
+            plan.of(&service.name, draft.placing);
             plan.of(&service.name, self.start_steps(wanted, app, options));
-            receipts.push((&service.name, records.receipt));
+            plan.of(&service.name, draft.settling);
+            receipts.push((&service.name, draft.records.receipt));
             waits.extend(Self::wait(wanted, app, options).map(|wait| (service.name.as_str(), wait)));
         }
         for (unit, wait) in waits {
@@ -72,14 +92,50 @@ impl Embedded {
         for (unit, receipt) in receipts {
             plan.of(unit, receipt);
         }
+        if self.anchor.is_some() && !plan.is_empty() {
+            let names: Vec<_> = wanted.iter().map(|wanted| wanted.service.name.as_str()).collect();
+            plan.shared(Anchor::sweep(state, &names, true));
+        }
         Ok(plan)
+    }
+
+    /// What is written of one app, and by what it is begun from now on.
+    fn draft(&self, wanted: &Wanted, state: &State, app: &AppState, options: &Install) -> Result<Draft, Failure> {
+        let service = &wanted.service;
+        Self::refuse(service, &self.render(service)?.text, app, options)?;
+        let Some(anchor) = &self.anchor else {
+            return Ok(Draft {
+                records: self.records(wanted, app, options, None)?,
+                ..Draft::default()
+            });
+        };
+        anchor.refuse(service, state, app, options)?;
+        let artefact = anchor.artefact(service)?;
+        let records = self.records(wanted, app, options, Some(&artefact))?;
+        let mut placing = Vec::new();
+        if !records.version.is_empty() {
+            let rooms = self.site_of_windows().rooms(&service.name);
+            placing = anchor.shares(service, &rooms, self.store().installed_path(&service.name));
+        }
+        placing.extend(anchor.put(service, &artefact, app, options));
+        Ok(Draft {
+            records,
+            placing,
+            settling: anchor.settle(service, &artefact, app, options),
+        })
     }
 
     fn new_steps(&self, service: &Service, app: &AppState) -> Vec<Step> {
         let is_new = app.receipt.is_none();
-        let folder = is_new.then(|| mkdir(self.store().app(&service.name)));
-        let discard = Self::discard(app).filter(|_| is_new).map(Step::on_rollback);
-        folder.into_iter().chain(discard).collect()
+        let mut steps = Vec::new();
+        if is_new {
+            steps.push(mkdir(self.store().app(&service.name)));
+        }
+        if is_new && self.anchor.is_some() {
+            steps.extend(Anchor::folders(&self.site_of_windows().rooms(&service.name)));
+        }
+        steps.extend(Self::discard(app).filter(|_| is_new).map(Step::on_rollback));
+        steps
     }
 
     fn writes(wanted: &Wanted, app: &AppState) -> bool {
@@ -93,15 +149,34 @@ impl Embedded {
     fn start_steps(&self, wanted: &Wanted, app: &AppState, options: &Install) -> Vec<Step> {
         let name = &wanted.service.name;
         if Self::restarts(Self::writes(wanted, app), app, options) {
-            vec![Step::run(self.supervisor("restart", name))]
+            self.again(name, None)
         } else if options.start && !app.live.is_up() {
-            vec![
-                Step::run(self.supervisor("stop", name)).on_undo(),
-                Step::run(self.supervisor("start", name)),
-            ]
+            let mut steps = vec![Step::run(self.supervisor("stop", name)).on_undo()];
+            steps.extend(self.begin(name, &app.live, None));
+            steps
         } else {
             Vec::new()
         }
+    }
+
+    /// Starts an app that does not run; `program`: ours, as it was started before.
+    fn begin(&self, name: &str, live: &Live, program: Option<&PathBuf>) -> Vec<Step> {
+        match &self.anchor {
+            None => vec![Step::run(self.supervisor("start", name))],
+            // What a supervisor left that has failed, or was killed, would be taken for the word of the new one.
+            Some(_) if live.active == "failed" => self.again(name, program),
+            Some(anchor) => anchor.begin(name, program, &|verb| self.supervisor(verb, name)),
+        }
+    }
+
+    /// Stops it, and starts it anew.
+    fn again(&self, name: &str, program: Option<&PathBuf>) -> Vec<Step> {
+        let Some(anchor) = &self.anchor else {
+            return vec![Step::run(self.supervisor("restart", name))];
+        };
+        let mut steps = vec![Step::run(self.supervisor("stop", name))];
+        steps.extend(anchor.begin(name, program, &|verb| self.supervisor(verb, name)));
+        steps
     }
 
     fn wait(wanted: &Wanted, app: &AppState, options: &Install) -> Option<Step> {
@@ -121,17 +196,26 @@ impl Embedded {
         })
     }
 
-    fn records(&self, wanted: &Wanted, app: &AppState, options: &Install) -> Result<Records, Failure> {
-        let version = version(wanted);
+    fn records(
+        &self,
+        wanted: &Wanted,
+        app: &AppState,
+        options: &Install,
+        artefact: Option<&Artefact>,
+    ) -> Result<Records, Failure> {
+        let mut version = version(wanted);
         let mut receipt = self.receipt(&wanted.service, &receipt::to_json(&version)?, options);
-        if let Some(old) = app.receipt.as_ref().filter(|_| !Self::writes(wanted, app)) {
+        if let (Some(anchor), Some(artefact)) = (&self.anchor, artefact) {
+            version.rendered.clone_from(&artefact.text);
+            anchor.note(&mut receipt, artefact);
+        } else if let Some(old) = app.receipt.as_ref().filter(|_| !Self::writes(wanted, app)) {
             receipt.digest.clone_from(&old.digest);
         }
         if !options.start && app.live.is_up() && (Self::writes(wanted, app) || app.is_behind()) {
             receipt.restart_due = app.live.active_since;
         }
         let mut records = history::record(&self.store(), &version, app, receipt, wanted.again)?;
-        if app.is_drifted() && app.service() == Some(&wanted.service) {
+        if self.anchor.is_none() && app.is_drifted() && app.service() == Some(&wanted.service) {
             let path = self.store().installed_path(&wanted.service.name);
             records.version.push(receipt::write(path, &version, 0o600)?);
         }
@@ -165,10 +249,12 @@ impl Embedded {
             ),
             None => (Condition::Running { unit: unit.clone() }, SLACK),
         };
-        vec![
-            Step::run(self.supervisor("restart", &unit)).on_rollback(),
-            Step::Await { condition, deadline }.on_rollback(),
-        ]
+        let program = state.receipt.as_ref().and_then(|receipt| receipt.program.as_ref());
+        let again = self.again(&unit, program).into_iter();
+        again
+            .chain([Step::Await { condition, deadline }])
+            .map(Step::on_rollback)
+            .collect()
     }
 
     /// The supervisor's own traces of an app.
@@ -191,6 +277,7 @@ impl Embedded {
     pub(super) fn plan_uninstall(&self, receipt: &Receipt, state: &State, others: &[Receipt]) -> Plan {
         let (store, name, app) = (self.store(), &receipt.name, &state.apps[0]);
         let mut steps = Vec::new();
+        steps.extend(self.anchor.as_ref().and_then(|anchor| anchor.bring_back(app, name)));
         if app.live.is_up() {
             steps.extend(self.revival(app));
         }
@@ -201,6 +288,9 @@ impl Embedded {
             condition: Condition::Stopped { unit: name.clone() },
             deadline: timeout + SLACK,
         });
+        if let Some(anchor) = &self.anchor {
+            steps.extend(anchor.remove(receipt, app));
+        }
         steps.extend(history::forget(&store, receipt));
         if others.is_empty() {
             steps.push(Step::Remove {
@@ -208,6 +298,9 @@ impl Embedded {
             });
         }
         steps.extend(Self::discard(app));
+        if self.anchor.is_some() {
+            steps.extend(Anchor::sweep(state, &[name], false));
+        }
         let folders = state.scope.record.folders.iter().rev();
         let folders = folders.filter(|folder| !store.root().starts_with(folder));
         steps.extend(folders.map(|path| Step::Rmdir { path: path.clone() }));
@@ -221,9 +314,9 @@ impl Embedded {
         let mut restarts = 0;
         match verb {
             Control::Stop if live.is_up() => steps.push(Step::run(self.supervisor("stop", name))),
-            Control::Start if !live.is_up() => steps.push(Step::run(self.supervisor("start", name))),
+            Control::Start if !live.is_up() => steps.extend(self.begin(name, live, receipt.program.as_ref())),
             Control::Start if !live.is_between_restarts() => restarts = live.restarts,
-            Control::Start | Control::Restart => steps.push(Step::run(self.supervisor("restart", name))),
+            Control::Start | Control::Restart => steps.extend(self.again(name, receipt.program.as_ref())),
             Control::Stop => {}
         }
         if let Some(deadline) = wait

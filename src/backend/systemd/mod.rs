@@ -296,6 +296,7 @@ impl Backend for Systemd {
                     .parent()
                     .map(|folder| session::missing_folders(look, folder))
                     .unwrap_or_default(),
+                ..ScopeState::default()
             },
             apps: states,
         })

@@ -36,6 +36,11 @@ pub(super) fn tell(
                 "{of}it was disabled by hand and stays so: it will not start at boot (--force enables it again)"
             ));
         }
+        if let Some(decided) = backend.decided(app).filter(|_| !options.force) {
+            context.report.warn(&format!(
+                "{of}{decided} and stays so: nothing starts it by itself (--force switches it on again)"
+            ));
+        }
         if let Some(receipt) = app.receipt.as_ref().filter(|receipt| receipt.backend != backend.name()) {
             let message = format!(
                 "{name} is installed with the backend {}, and this would be {}.\nNothing was changed.",

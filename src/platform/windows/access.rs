@@ -41,11 +41,6 @@ impl Access {
         ))
     }
 
-    /// For the account we run as, and the system, alone.
-    pub(super) fn owner_only() -> io::Result<Self> {
-        Self::of(&format!("D:P(A;;GA;;;{})(A;;GA;;;SY)", own_account()?.sid))
-    }
-
     /// Of the machine's records: only administrators and the system write there, everybody who has logged on may look. They are
     /// the administrators' own.
     fn of_machine() -> io::Result<Self> {
@@ -140,10 +135,13 @@ fn make(folder: &Path) -> io::Result<()> {
     succeeded(unsafe { CreateDirectoryW(name.as_ptr(), &raw const attributes) })
 }
 
-/// Whom a folder, and all that is in it, is for, beside the administrators and the system.
+/// Whom a file, or a folder and all that is in it, is for, beside the administrators and the system.
 pub fn share(folder: &Path, share: &Share) -> io::Result<()> {
     let access = Access::shared(share)?;
     set_list(&wide(folder)?, access.list()?, PROTECTED_DACL_SECURITY_INFORMATION)?;
+    if !folder.is_dir() {
+        return Ok(());
+    }
     let inherited = empty_list()?;
     for entry in fs::read_dir(folder)? {
         // What an account has made that it was for before, it may have kept for itself.

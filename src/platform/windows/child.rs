@@ -14,8 +14,9 @@ use std::{
 
 use windows_sys::Win32::{
     Foundation::{ERROR_ACCESS_DENIED, HANDLE_FLAG_INHERIT, SetHandleInformation},
+    Storage::FileSystem::{FILE_TYPE_CHAR, GetFileType},
     System::{
-        Console::{GetStdHandle, STD_ERROR_HANDLE, STD_OUTPUT_HANDLE, SetStdHandle},
+        Console::{GetStdHandle, STD_ERROR_HANDLE, STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, SetStdHandle},
         Threading::{
             CREATE_BREAKAWAY_FROM_JOB, CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, DETACHED_PROCESS, OpenProcess,
             PROCESS_TERMINATE, TerminateProcess,
@@ -235,8 +236,18 @@ pub fn keep_outputs() {
     }
 }
 
-/// A console that was made for us, as one is for whatever a task or a shortcut starts, goes.
+/// A console that was made for us, as one is for whatever a task or a shortcut starts, goes; and with it the handles to it, whose
+/// numbers others get then.
+#[allow(unsafe_code)]
 pub fn stand_alone() {
+    for number in [STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, STD_ERROR_HANDLE] {
+        // SAFETY: the handle is ours, and not closed here.
+        unsafe {
+            if GetFileType(GetStdHandle(number)) == FILE_TYPE_CHAR {
+                SetStdHandle(number, std::ptr::null_mut());
+            }
+        }
+    }
     console::leave();
 }
 

@@ -1,4 +1,5 @@
-//! A supervisor's control pipe: one line asks, what follows answers. Only its owner can open it, and nobody from another machine.
+//! A supervisor's control pipe: one line asks, what follows answers. Only its owner and the administrators
+//! can open it, and nobody from another machine.
 
 use std::{
     ffi::OsString,
@@ -64,7 +65,7 @@ pub fn listen(
 #[allow(unsafe_code)]
 fn instance(name: &OsString, first: u32) -> io::Result<OwnedHandle> {
     const ROOM: u32 = 4096;
-    let access = Access::owner_only()?;
+    let access = Access::own(false)?;
     let attributes = access.attributes();
     let name = wide(name)?;
     // SAFETY: the name ends with a zero, the attributes live; the handle it returns is ours.

@@ -1,0 +1,230 @@
+//! The steps that install, start and remove what begins an app.
+
+use std::path::PathBuf;
+
+use super::{Anchor, AppState, place};
+use crate::{
+    backend::{Install, State},
+    exit::{Exit, Failure},
+    plan::Step,
+    receipt::{self, Receipt},
+    render::Artefact,
+    service::{Method, RunAs, Scope, Service, Trigger},
+    session::missing_folders,
+    supervisor::Rooms,
+    system::{Cmd, Probe, Share},
+};
+
+impl Anchor {
+    /// Folders that are missing, beyond those of the records.
+    pub fn missing(&self, look: &dyn Probe) -> Vec<PathBuf> {
+        let mut missing = missing_folders(look, &place::folder(&self.folders, self.scope));
+        if self.method == Method::StartupFolder {
+            missing.extend(missing_folders(look, self.startup()));
+        }
+        missing
+    }
+
+    /// What is there of our own program.
+    pub fn place(&self, look: &dyn Probe, receipts: &[Receipt]) -> super::Place {
+        let needed = receipts
+            .iter()
+            .filter_map(|receipt| Some((receipt.name.clone(), receipt.program.clone()?)));
+        let folder = place::folder(&self.folders, self.scope);
+        super::Place::look(look, self.program.clone(), &folder, needed.collect())
+    }
+
+    /// What all apps need: our own program.
+    pub fn put_program(&self, state: &State) -> Vec<Step> {
+        state.scope.place.put(&self.own)
+    }
+
+    /// Removes versions of our own program that no app needs any more. `gone`: those that need none from now on; `here`: whether the
+    /// one of now is needed.
+    pub fn sweep(state: &State, gone: &[&str], is_here: bool) -> Option<Step> {
+        state.scope.place.sweep(&|app| !gone.contains(&app), is_here)
+    }
+
+    /// Refuses what cannot be installed as it is meant.
+    pub fn refuse(&self, service: &Service, state: &State, app: &AppState, options: &Install) -> Result<(), Failure> {
+        let name = &service.name;
+        let no = |message: String, repair: &str| {
+            let message = format!("{name}: {message}\nNothing was changed.");
+            Err(Failure::new(Exit::Failed, message).repair(repair))
+        };
+        if app.receipt.is_none() && app.anchored.is_there {
+            let what = match self.method {
+                Method::Task => format!("there is a task \\{name} already, and it is not ours"),
+                Method::StartupFolder => format!("there is {} already, and it is not ours", self.unit(name).display()),
+            };
+            let repair = match self.method {
+                Method::Task => {
+                    "look at it (schtasks /query /tn NAME /xml), remove it (schtasks /delete /tn NAME), or give the app another name; it is not adopted on Windows"
+                }
+                Method::StartupFolder => {
+                    "look at it, move it away, or give the app another name; it is not adopted on Windows"
+                }
+            };
+            return no(what, repair);
+        }
+        if app.anchored.is_other && !options.force {
+            return no(
+                format!(
+                    "its task was changed by hand since: it starts something else, or at another occasion (schtasks /query /tn {name} /xml)"
+                ),
+                "put the change into the manifest, or overwrite it with --force",
+            );
+        }
+        if service.run_as == RunAs::Invoker && self.scope == Scope::System {
+            return no(
+                "what starts for whoever logs on is rendered by this version, but not installed".into(),
+                "install it with --user, for one account; or autoglm-boot render, and schtasks /create /xml",
+            );
+        }
+        if !service.windows.is_supervised {
+            return no(
+                "windows.supervised = false is rendered by this version, but not installed: nothing would tell how the app is".into(),
+                "leave it out; or autoglm-boot render, then schtasks /create /xml, or copy the shortcut",
+            );
+        }
+        match &state.scope.session {
+            Some((own, session)) if self.scope == Scope::User && service.windows.trigger == Trigger::Logon => no(
+                format!("we run as {own}, but {session} has logged on: it would start when {own} does"),
+                "run it as the user who logs on, in a console that is not elevated as somebody else",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Folders of an app that its account writes to.
+    pub fn folders(rooms: &Rooms) -> Vec<Step> {
+        let logs = rooms.log.parent().map(PathBuf::from);
+        let folders = [Some(rooms.folder.clone()), logs];
+        folders
+            .into_iter()
+            .flatten()
+            .map(|path| Step::Mkdir { path, mode: 0o755 })
+            .collect()
+    }
+
+    /// Gives them to the account: of the machine's records it has only these.
+    pub fn shares(&self, service: &Service, rooms: &Rooms, installed: PathBuf) -> Vec<Step> {
+        let RunAs::User { user, .. } = account(service) else {
+            return Vec::new();
+        };
+        if self.scope == Scope::User || user == "SYSTEM" {
+            return Vec::new();
+        }
+        let share = |path: PathBuf, how: fn(String) -> Share| Step::Share {
+            path,
+            share: how(user.clone()),
+        };
+        let mut steps = vec![
+            share(installed, Share::Reads),
+            share(rooms.folder.clone(), Share::WritesInPublic),
+        ];
+        steps.extend(rooms.log.parent().map(|logs| share(logs.to_path_buf(), Share::Writes)));
+        steps
+    }
+
+    /// What of it is written, or registered.
+    pub fn put(&self, service: &Service, artefact: &Artefact, app: &AppState, options: &Install) -> Vec<Step> {
+        let name = &service.name;
+        let mut steps = Vec::new();
+        if self.is_due(service, app, artefact, options.force) {
+            steps.push(Step::WriteBytes {
+                path: self.unit(name),
+                bytes: artefact.bytes.clone(),
+                mode: 0o644,
+                shown: artefact.text.clone(),
+            });
+            if self.method == Method::Task {
+                let task = self.task(name);
+                if !app.anchored.is_there {
+                    steps.push(Step::run(task.delete()).on_undo());
+                }
+                steps.push(Step::run(task.create(&self.unit(name))));
+            }
+        }
+        if self.method == Method::StartupFolder && app.anchored.is_off && options.force {
+            steps.extend(self.approve(name, app.anchored.approval.clone()));
+        }
+        steps
+    }
+
+    /// Forgets what was decided about a shortcut.
+    fn approve(&self, app: &str, before: Option<Vec<u8>>) -> Vec<Step> {
+        let approve = |value| Step::Approve {
+            link: Self::link(app),
+            scope: self.scope,
+            value,
+        };
+        vec![approve(before).on_undo(), approve(None)]
+    }
+
+    /// What was there before, for the case that the rest fails: once its file is back.
+    pub fn bring_back(&self, app: &AppState, name: &str) -> Option<Step> {
+        let was_there = self.method == Method::Task && app.receipt.is_some() && app.at_path.is_some();
+        was_there.then(|| Step::run(self.task(name).create(&self.unit(name))).on_rollback())
+    }
+
+    /// Somebody disabled it, and it stays so: what runs by now, runs on.
+    pub fn settle(&self, service: &Service, artefact: &Artefact, app: &AppState, options: &Install) -> Option<Step> {
+        let is_kept_off = self.method == Method::Task && app.anchored.is_off && !options.force;
+        let is_due = is_kept_off && self.is_due(service, app, artefact, false);
+        is_due.then(|| Step::run(self.task(&service.name).disable()))
+    }
+
+    /// Starts an app that does not run. `own`: our command of this verb.
+    pub fn begin(&self, name: &str, program: Option<&PathBuf>, own: &dyn Fn(&str) -> Cmd) -> Vec<Step> {
+        match self.method {
+            Method::Task => vec![Step::run(self.task(name).run()), Step::run(own("await"))],
+            Method::StartupFolder => {
+                let mut cmd = own("start");
+                cmd.program = program.unwrap_or(&self.program).to_string_lossy().into_owned();
+                vec![Step::run(cmd)]
+            }
+        }
+    }
+
+    /// Removes it.
+    pub fn remove(&self, receipt: &Receipt, app: &AppState) -> Vec<Step> {
+        let (name, unit) = (&receipt.name, receipt.unit.clone());
+        match self.method {
+            Method::Task => {
+                let task = self.task(name);
+                let mut steps = Vec::new();
+                if app.anchored.is_there {
+                    steps.push(Step::run(task.delete()));
+                }
+                steps.push(Step::Remove { path: unit });
+                steps
+            }
+            Method::StartupFolder => {
+                let mut steps = vec![Step::Remove { path: unit }];
+                if app.anchored.approval.is_some() {
+                    steps.extend(self.approve(name, app.anchored.approval.clone()));
+                }
+                steps
+            }
+        }
+    }
+
+    /// What the receipt says of it.
+    pub fn note(&self, receipt: &mut Receipt, artefact: &Artefact) {
+        receipt.unit = self.unit(&receipt.name);
+        receipt.digest = receipt::digest(&artefact.bytes);
+        receipt.program = Some(self.program.clone());
+    }
+}
+
+/// Whom it runs as there.
+fn account(service: &Service) -> RunAs {
+    match &service.run_as {
+        RunAs::Dynamic => RunAs::User {
+            user: "LocalService".into(),
+            group: None,
+        },
+        run_as => run_as.clone(),
+    }
+}

@@ -1,0 +1,422 @@
+//! On Windows, or under Wine: an app is installed as a task, or into the Startup folder, and all verbs hold for it.
+//!
+//! Wine's own schtasks creates and deletes tasks, and starts none. Where more is needed, a double is put over it in the prefix,
+//! which `tests/run` throws away (`support/schtasks.rs`); on a real Windows these tests are not run.
+#![cfg(windows)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests"
+)]
+
+#[path = "support/windows.rs"]
+mod windows;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use autoglm_boot::platform::{self, Known, known_folder};
+use windows::{Home, all_below, soon};
+
+fn system() -> PathBuf {
+    known_folder(Known::System).unwrap()
+}
+
+/// The double, in its place; none on a real Windows. Wine takes its own schtasks unless it is told otherwise.
+fn double() -> Option<Double> {
+    if !system().join("wineboot.exe").exists() {
+        return None;
+    }
+    fs::copy(windows::example("schtasks.exe"), system().join("schtasks.exe")).expect("cargo build --example schtasks");
+    reg(&["add", OVERRIDES, "/v", "schtasks.exe", "/d", "native", "/f"]);
+    let folder = system().join("schtasks-double");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir(&folder).unwrap();
+    Some(Double(folder))
+}
+
+/// The double, and the folder of its tasks; Wine takes its own again once this is dropped.
+struct Double(PathBuf);
+
+impl std::ops::Deref for Double {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Double {
+    fn drop(&mut self) {
+        reg(&["delete", OVERRIDES, "/v", "schtasks.exe", "/f"]);
+    }
+}
+
+const OVERRIDES: &str = r"HKCU\Software\Wine\DllOverrides";
+
+fn reg(words: &[&str]) {
+    Command::new("reg").args(words).output().unwrap();
+}
+
+fn is_empty(folder: &Path) -> bool {
+    let mut left = all_below(folder);
+    left.retain(|path| path.is_file() && !path.ends_with("calls"));
+    left.is_empty()
+}
+
+/// Where the machine's records and programs lie.
+fn of_machine() -> Vec<PathBuf> {
+    [Known::ProgramData, Known::ProgramFiles]
+        .into_iter()
+        .flat_map(|known| all_below(&known_folder(known).unwrap().join("autoglm-boot")))
+        .collect()
+}
+
+#[test]
+fn a_task_of_the_machine_runs_is_watched_over_and_leaves_nothing() {
+    let Some(tasks) = double() else { return };
+    let home = Home::new("w-task").of_machine();
+    home.manifest("user = 'SYSTEM'\nenvironment = { GREETING = 'grüß 中文 %PATH%' }", "");
+    let said = home.run(&["install", "--dry-run"], 0);
+    assert!(
+        said.contains("/create /tn w-task /xml") && said.contains("<BootTrigger>"),
+        "{said}"
+    );
+    assert!(!said.contains("installed and ready") && is_empty(&tasks));
+    let said = home.run(&["install"], 0);
+    assert!(said.contains("w-task: installed and ready"), "{said}");
+    assert_eq!(home.ask("env/GREETING"), "grüß 中文 %PATH%");
+    let calls = fs::read_to_string(tasks.join("calls")).unwrap();
+    assert!(calls.lines().all(|call| call.ends_with("/HRESULT")), "{calls}");
+    let xml = tasks.join("w-task.xml");
+    assert_eq!(fs::read(&xml).unwrap()[..2], [0xff, 0xfe]);
+    assert!(home.run(&["status"], 0).contains("w-task: ready"));
+    assert!(home.run(&["install"], 0).contains("unchanged"));
+    home.run(&["install", "--check"], 0);
+
+    let tree = home.tree();
+    assert_eq!(tree.len(), 3);
+    windows::kill(tree[0]);
+    soon("it is started again, and all of the old tree is gone", || {
+        home.answers() && tree.iter().all(|&pid| !windows::is_alive(pid))
+    });
+
+    // What the Task Scheduler ends, is our supervisor: its tree goes with it.
+    let tree = home.tree();
+    windows::kill(windows::parent(tree[0]));
+    soon("nothing of the tree is left", || {
+        tree.iter().all(|&pid| !windows::is_alive(pid))
+    });
+    assert!(home.run(&["status"], 3).contains("failed"));
+    home.run(&["start"], 0);
+    assert!(home.answers());
+
+    let tree = home.tree();
+    home.run(&["stop"], 0);
+    assert!(tree.iter().all(|&pid| !windows::is_alive(pid)), "{tree:?}");
+    let said = home.run(&["status"], 3);
+    assert!(said.contains("stopped"), "{said}");
+    home.run(&["restart"], 0);
+    home.run(&["uninstall"], 0);
+    assert!(!home.answers());
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+    assert!(is_empty(&tasks), "{:?}", all_below(&tasks));
+    home.run(&["status", "w-task"], 4);
+}
+
+#[test]
+fn an_update_is_a_transaction_and_an_earlier_version_comes_back() {
+    let Some(tasks) = double() else { return };
+    let home = Home::new("w-update").of_machine();
+    home.manifest("user = 'SYSTEM'\nenvironment = { V = 'one' }", "");
+    home.run(&["install"], 0);
+    let first = fs::read(tasks.join("w-update.xml")).unwrap();
+    home.manifest(
+        "user = 'SYSTEM'\nenvironment = { V = 'two' }",
+        "[windows]\ndelay = '30s'\n",
+    );
+    assert!(home.run(&["install", "--check"], 6).contains("changes pending"));
+    assert!(home.run(&["install"], 0).contains("updated and ready"));
+    assert_eq!(home.ask("env/V"), "two");
+    let second = fs::read(tasks.join("w-update.xml")).unwrap();
+    assert_ne!(first, second);
+    // One that never answers is undone: the version before is back, registered and running.
+    let broken = "[service]\nstart_timeout = '3s'\n[readiness]\ntcp = '127.0.0.1:9'\n";
+    let text = fs::read_to_string(home.path("app.toml")).unwrap();
+    let text = text.replace("'two'", "'three'").replace("'30s'", "'40s'");
+    let (head, _) = text.split_once("[readiness]").unwrap();
+    let broken = broken.replace("[service]\n", "");
+    fs::write(
+        home.path("app.toml"),
+        format!("{head}{broken}[windows]\ndelay = '40s'\n"),
+    )
+    .unwrap();
+    let said = home.run(&["install"], 1);
+    assert!(said.contains("the earlier version is back"), "{said}");
+    assert_eq!(fs::read(tasks.join("w-update.xml")).unwrap(), second);
+    assert_eq!(home.ask("env/V"), "two");
+    assert!(home.run(&["history"], 0).starts_with("2 (installed)"));
+    home.run(&["rollback"], 0);
+    assert_eq!(home.ask("env/V"), "one");
+    assert_eq!(fs::read(tasks.join("w-update.xml")).unwrap(), first);
+    home.run(&["uninstall"], 0);
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+    assert!(is_empty(&tasks));
+}
+
+#[test]
+fn a_task_that_is_denied_is_told_with_the_step_and_the_two_ways_out() {
+    let Some(tasks) = double() else { return };
+    let home = Home::new("w-denied").of_machine();
+    home.manifest("user = 'SYSTEM'", "");
+    fs::write(tasks.join("deny"), "").unwrap();
+    let said = home.run(&["install"], 5);
+    for part in [
+        "/create /tn w-denied",
+        "0x80070005",
+        "Run as administrator",
+        "trigger = \"logon\"",
+        "nothing is left of it",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+    fs::remove_file(tasks.join("deny")).unwrap();
+    assert!(is_empty(&tasks));
+}
+
+#[test]
+fn a_task_that_is_not_ours_or_was_changed_by_hand_is_not_overwritten() {
+    let Some(tasks) = double() else { return };
+    let home = Home::new("w-hand").of_machine();
+    home.manifest("user = 'SYSTEM'", "");
+    let text = "<Task xmlns=\"http://schemas.microsoft.com/windows/2004/02/mit/task\"><Actions><Exec><Command>C:\\other.exe</Command></Exec></Actions></Task>";
+    let bytes: Vec<_> = std::iter::once(0xfeff)
+        .chain(text.encode_utf16())
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    fs::write(tasks.join("w-hand.xml"), &bytes).unwrap();
+    assert!(home.run(&["install"], 1).contains("not ours"));
+    assert!(home.run(&["status", "w-hand"], 4).contains("foreign"));
+    assert_eq!(fs::read(tasks.join("w-hand.xml")).unwrap(), bytes);
+    fs::remove_file(tasks.join("w-hand.xml")).unwrap();
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+
+    home.run(&["install"], 0);
+    let ours = fs::read(tasks.join("w-hand.xml")).unwrap();
+    fs::write(tasks.join("w-hand.xml"), &bytes).unwrap();
+    assert!(home.run(&["status"], 0).contains("drifted"));
+    assert!(home.run(&["install"], 1).contains("changed by hand"));
+    home.run(&["install", "--force"], 0);
+    assert_eq!(fs::read(tasks.join("w-hand.xml")).unwrap(), ours);
+
+    // Disabled by hand, it stays so: what is changed otherwise is installed all the same.
+    let change = |how: &str| {
+        windows::ended(Command::new(system().join("schtasks.exe")).args(["/change", "/tn", "w-hand", how, "/HRESULT"]))
+    };
+    assert_eq!(change("/disable").0, 0);
+    let said = home.run(&["status"], 0);
+    assert!(said.contains("not enabled"), "{said}");
+    home.manifest("user = 'SYSTEM'", "[windows]\ndelay = '30s'\n");
+    assert!(home.run(&["install"], 0).contains("stays so"));
+    assert!(home.run(&["status"], 0).contains("not enabled"));
+    home.run(&["stop"], 0);
+    let said = home.run(&["start"], 7);
+    assert!(said.contains("disabled"), "{said}");
+    home.run(&["install", "--force"], 0);
+    assert!(!home.run(&["status"], 0).contains("not enabled"));
+    home.run(&["uninstall"], 0);
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+    assert!(is_empty(&tasks));
+}
+
+#[test]
+fn a_task_of_another_account_shares_what_it_needs_and_nothing_else() {
+    let Some(tasks) = double() else { return };
+    let home = Home::new("w-service").of_machine();
+    home.manifest("user = 'LocalService'", "");
+    let said = home.run(&["install", "--dry-run"], 0);
+    for part in [
+        r"share   C:\ProgramData\autoglm-boot\apps\w-service\installed.json with LocalService, to be read",
+        r"share   C:\ProgramData\autoglm-boot\run\w-service with LocalService, to be written, and read by all",
+        r"share   C:\ProgramData\autoglm-boot\log\w-service with LocalService, to be written",
+        "<UserId>S-1-5-19</UserId>",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    home.run(&["install"], 0);
+    assert!(home.answers());
+    home.run(&["uninstall"], 0);
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+    assert!(is_empty(&tasks));
+}
+
+#[test]
+fn a_task_at_the_logon_is_the_users_own() {
+    let Some(tasks) = double() else { return };
+    let home = Home::new("w-logon");
+    home.manifest("", "[windows]\ntrigger = 'logon'\ndelay = '5s'\n");
+    let said = home.run(&["install"], 0);
+    assert!(said.contains("(user scope, task)"), "{said}");
+    assert!(said.contains(r"AppData\Local\autoglm-boot\program"), "{said}");
+    assert!(home.run(&["status"], 0).starts_with("w-logon: ready"));
+    let tree = home.tree();
+    home.run(&["stop"], 0);
+    assert!(tree.iter().all(|&pid| !windows::is_alive(pid)), "{tree:?}");
+    home.run(&["uninstall"], 0);
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+    assert!(is_empty(&tasks));
+}
+
+#[test]
+fn what_cannot_be_installed_is_told_and_nothing_is_changed() {
+    let home = Home::new("w-refused");
+    home.manifest("", "[windows]\nmethod = 'startup-folder'\nsupervised = false\n");
+    assert!(
+        home.run(&["install"], 1)
+            .contains("windows.supervised = false is rendered")
+    );
+    home.manifest("", "[windows]\ntrigger = 'logon'\n");
+    let machine = Home::new("w-refused").of_machine();
+    machine.manifest("", "[windows]\ntrigger = 'logon'\n");
+    let said = machine.run(&["install"], 1);
+    assert!(
+        said.contains("whoever logs on") && said.contains("Nothing was changed"),
+        "{said}"
+    );
+    home.manifest("user = 'nobody-of-this-name'", "");
+    let said = home.run(&["install", "--backend", "embedded"], 1);
+    assert!(said.contains("nobody-of-this-name"), "{said}");
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+}
+
+/// Wine's own schtasks: it registers, and removes; it starts nothing.
+#[test]
+fn a_task_is_registered_and_removed_by_the_systems_own_schtasks() {
+    let home = Home::new("w-own").of_machine();
+    let stored = system().join("Tasks").join("w-own");
+    home.manifest("user = 'SYSTEM'", "");
+    let said = home.run(&["install", "--no-start"], 0);
+    assert!(said.contains("installed, not started"), "{said}");
+    assert!(stored.exists());
+    let said = home.run(&["install", "--no-start"], 0);
+    assert!(said.contains("unchanged"), "{said}");
+    assert!(home.run(&["status"], 3).contains("stopped"));
+    home.run(&["uninstall"], 0);
+    assert!(!stored.exists());
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+}
+
+/// Wine shows whose a file is as far as to tell ours from others'; to give it away is Linux's.
+#[test]
+fn a_squatted_folder_of_records_is_refused() {
+    let Some(prefix) = std::env::var_os("WINECONFIGDIR") else {
+        return;
+    };
+    let prefix = prefix.to_str().unwrap().replace(r"\??\Z:", "").replace('\\', "/");
+    let give_to = |owner: &str| {
+        let folder = format!("{prefix}/drive_c/ProgramData/autoglm-boot");
+        let words = ["/d", "/c", "start", "/wait", "/unix", "/bin/chown", owner, &folder];
+        assert!(Command::new("cmd").args(words).status().unwrap().success());
+    };
+    let folder = known_folder(Known::ProgramData).unwrap().join("autoglm-boot");
+    fs::create_dir(&folder).unwrap();
+    give_to("12345");
+    let home = Home::new("w-squat").of_machine();
+    home.manifest("user = 'SYSTEM'", "");
+    let said = home.run(&["install", "--no-start"], 1);
+    assert!(
+        said.contains("is not an administrator's") && said.contains("Nothing was changed"),
+        "{said}"
+    );
+    assert_eq!(of_machine(), std::slice::from_ref(&folder), "nothing was written there");
+    give_to("0");
+    fs::remove_dir(&folder).unwrap();
+}
+
+#[test]
+fn from_the_startup_folder_it_runs_answers_and_leaves_nothing() {
+    let home = Home::new("w-start");
+    home.manifest("", "[windows]\nmethod = 'startup-folder'\n");
+    let link = known_folder(Known::Startup).unwrap().join("w-start.lnk");
+    let said = home.run(&["install"], 0);
+    assert!(said.contains("w-start: installed and ready"), "{said}");
+    assert!(link.exists());
+    assert!(home.run(&["status"], 0).starts_with("w-start: ready"));
+    assert!(home.run(&["install"], 0).contains("unchanged"));
+
+    // At the next logon it is begun by the shortcut.
+    let wineboot = system().join("wineboot.exe");
+    if wineboot.exists() {
+        home.run(&["stop"], 0);
+        let cmd = autoglm_boot::system::Cmd::new(wineboot.to_str().unwrap(), [""; 0]);
+        assert!(platform::run(&cmd, &|| false).unwrap().is_ok());
+        soon("it answers", || home.answers());
+        soon("it is ready", || home.status() == 0);
+        let tree = home.tree();
+        assert_eq!(tree.len(), 3);
+        windows::kill(tree[0]);
+        soon("it is started again", || home.answers() && !windows::is_alive(tree[1]));
+    }
+    let tree = home.tree();
+    home.run(&["stop"], 0);
+    assert!(tree.iter().all(|&pid| !windows::is_alive(pid)), "{tree:?}");
+    home.run(&["start"], 0);
+    home.run(&["uninstall"], 0);
+    assert!(!link.exists() && !home.answers());
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn what_a_user_switched_off_stays_off() {
+    let home = Home::new("w-off");
+    home.manifest("", "[windows]\nmethod = 'startup-folder'\n");
+    home.run(&["install"], 0);
+    let off = [3_u8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    platform::set_approval("w-off.lnk", false, Some(&off)).unwrap();
+    assert!(home.run(&["status"], 0).contains("not enabled"));
+    home.manifest("environment = { A = 'b' }", "[windows]\nmethod = 'startup-folder'\n");
+    assert!(home.run(&["install"], 0).contains("stays so"));
+    assert_eq!(platform::approval("w-off.lnk", false).unwrap(), Some(off.to_vec()));
+    home.run(&["install", "--force"], 0);
+    assert_eq!(platform::approval("w-off.lnk", false).unwrap(), None);
+    assert!(!home.run(&["status"], 0).contains("not enabled"));
+    platform::set_approval("w-off.lnk", false, Some(&off)).unwrap();
+    home.run(&["uninstall"], 0);
+    assert_eq!(platform::approval("w-off.lnk", false).unwrap(), None, "nothing is left");
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_new_version_of_ours_goes_beside_the_one_that_runs() {
+    let home = Home::new("w-upgrade");
+    home.manifest("", "[windows]\nmethod = 'startup-folder'\n");
+    home.run(&["install"], 0);
+    let programs = windows::records().join("program");
+    let versions = || fs::read_dir(&programs).unwrap().count();
+    assert_eq!(versions(), 1);
+    let first = home.tree()[0];
+    // The same program with a byte more is another version.
+    let newer = home.path("newer.exe");
+    let mut bytes = fs::read(env!("CARGO_BIN_EXE_autoglm-boot")).unwrap();
+    bytes.push(0);
+    fs::write(&newer, bytes).unwrap();
+    let upgraded = home.clone_with(&newer);
+    let said = upgraded.run(&["install"], 0);
+    assert!(said.contains("updated"), "{said}");
+    assert!(windows::is_alive(first), "the app runs on");
+    assert_eq!(versions(), 2, "the one that runs is locked, and stays: {said}");
+    assert!(said.contains("kept for now"), "{said}");
+    upgraded.run(&["restart"], 0);
+    // The next run that changes something takes it away.
+    home.manifest("environment = { A = 'b' }", "[windows]\nmethod = 'startup-folder'\n");
+    upgraded.run(&["install"], 0);
+    assert_eq!(versions(), 1);
+    upgraded.run(&["uninstall"], 0);
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}
