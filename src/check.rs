@@ -4,7 +4,7 @@ use std::{ops::Range, path::PathBuf, time::Duration};
 
 use crate::{
     manifest::{At, Manifest, Problem, Problems},
-    service::{Logging, RateLimit, Resources, Scope, Service, StartType},
+    service::{Logging, RateLimit, Requirements, Resources, Scope, Security, Service, StartType},
     system::{EntryKind, Probe, without_parents},
     values,
 };
@@ -15,6 +15,7 @@ mod command;
 mod dependencies;
 mod readiness;
 mod restart;
+mod security;
 
 /// What the command line wishes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,6 +37,15 @@ pub struct Checked {
 
 /// Checks a manifest against this machine; looks, and touches nothing.
 pub fn check(manifest: &Manifest, wish: &Wish, look: &dyn Probe) -> Result<Checked, Problems> {
+    let (checked, problems) = drafted(manifest, wish, look);
+    if problems.is_empty() {
+        return Ok(checked);
+    }
+    Err(manifest.problems(problems))
+}
+
+/// The same, and what would come of it in spite of its problems: for whoever looks for their cause.
+pub fn drafted(manifest: &Manifest, wish: &Wish, look: &dyn Probe) -> (Checked, Vec<Problem>) {
     let mut checker = Checker {
         manifest,
         look,
@@ -44,14 +54,12 @@ pub fn check(manifest: &Manifest, wish: &Wish, look: &dyn Probe) -> Result<Check
         warnings: Vec::new(),
     };
     let service = checker.service();
-    if checker.problems.is_empty() {
-        return Ok(Checked {
-            service,
-            warnings: checker.warnings,
-            source: manifest.source.clone(),
-        });
-    }
-    Err(manifest.problems(checker.problems))
+    let draft = Checked {
+        service,
+        warnings: checker.warnings,
+        source: manifest.source.clone(),
+    };
+    (draft, checker.problems)
 }
 
 fn scope(manifest: &Manifest, wish: &Wish, look: &dyn Probe) -> Scope {
@@ -114,11 +122,16 @@ impl Checker<'_> {
             readiness: self.readiness(&path),
             resources: self.resources(),
             logging: self.logging(),
+            requirements: self.requirements(),
+            security: Security::default(),
             raw_systemd: raw(m),
             path,
         };
         self.check_carried(&service);
-        service
+        Service {
+            security: self.security(&service),
+            ..service
+        }
     }
 
     fn wrong(&mut self, message: impl Into<String>, span: &Range<usize>, help: &str) {
@@ -241,6 +254,19 @@ impl Checker<'_> {
             tasks: value(&written.tasks),
             open_files: value(&written.open_files),
             shared_memory: value(&written.shared_memory),
+        }
+    }
+
+    fn requirements(&self) -> Requirements {
+        let written = &self.manifest.requirements;
+        let texts = |list: &[At<String>]| list.iter().map(|at| at.value.clone()).collect();
+        Requirements {
+            python: written.python.as_ref().map(|at| at.value.clone()),
+            packages: texts(&written.packages),
+            executables: texts(&written.executables),
+            cuda: written.cuda.as_ref().and_then(|at| at.value.clone()),
+            disk: written.disk.as_ref().map(|at| at.value),
+            memory: written.memory.as_ref().map(|at| at.value),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod back_off;
+mod security;
 
 const SYSTEMD: &str = include_str!("../templates/systemd.service.tera");
 
@@ -52,6 +53,8 @@ struct Layout<'a> {
     restart_delay: String,
     back_off: Vec<String>,
     limits: Vec<String>,
+    profile: String,
+    rights: Vec<String>,
     log_limit: LogLimit,
     service_directives: Vec<String>,
     wanted_by: &'static str,
@@ -131,6 +134,8 @@ fn unit(service: &Service, version: Option<u32>) -> Layout<'_> {
         restart_delay: seconds(restart.delay),
         back_off: back_off::directives(restart, version),
         limits: limits(service),
+        profile: service.security.profile.to_string(),
+        rights: security::directives(service),
         log_limit: log_limit(service.logging.rate_limit),
         service_directives: raw(service, "Service"),
         wanted_by: match service.scope {
@@ -253,6 +258,7 @@ fn losses(service: &Service, version: Option<u32>) -> Vec<String> {
             cpu_weight(millis)
         ));
     }
+    losses.extend(security::losses(service));
     losses
 }
 

@@ -162,6 +162,12 @@ pub struct User {
 pub trait Probe: Sync {
     /// A file's bytes.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// The first bytes of a file, at most so many.
+    fn head(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = self.read(path)?;
+        bytes.truncate(most);
+        Ok(bytes)
+    }
     /// lstat(2); `None` where nothing is.
     fn entry(&self, path: &Path) -> io::Result<Option<Entry>>;
     /// stat(2), following links; `None` where nothing is.
@@ -176,6 +182,10 @@ pub trait Probe: Sync {
     fn user(&self, name_or_number: &str) -> Option<User>;
     /// A group's name (or its number, where it has no name), by name or number.
     fn group(&self, name_or_number: &str) -> Option<String>;
+    /// A group's number, by name or number.
+    fn group_number(&self, name_or_number: &str) -> Option<u32> {
+        name_or_number.parse().ok()
+    }
     /// A variable of our own environment.
     fn env(&self, name: &str) -> Option<OsString>;
     /// Whom we run as.

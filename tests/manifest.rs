@@ -90,6 +90,16 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             ("rate_limit", "{ burst = 1, interval = \"1s\" }"),
         ],
     ),
+    (
+        "security",
+        &[
+            ("profile", "\"strict\""),
+            ("writable_directories", "[\"data\"]"),
+            ("devices", "[\"nvidia\", \"/dev/ttyUSB0\"]"),
+            ("capabilities", "[\"CAP_NET_ADMIN\"]"),
+            ("network", "\"loopback\""),
+        ],
+    ),
     ("linux", &[("init", "\"systemd\""), ("scope", "\"user\"")]),
 ];
 
@@ -159,8 +169,7 @@ fn a_slip_in_any_key_is_told_with_the_key_that_was_meant() {
 
 #[test]
 fn what_the_contract_has_and_this_version_has_not_is_told_as_such() {
-    let tables =
-        "requirements health security instances rollout proxy monitoring windows kubernetes raw.task raw.kubernetes";
+    let tables = "requirements health instances rollout proxy monitoring windows kubernetes raw.task raw.kubernetes";
     let keys = "dependencies.wait_for dependencies.wait_timeout logging.file logging.max_size logging.max_files readiness.retries";
     for key in tables
         .split(' ')

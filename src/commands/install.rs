@@ -40,11 +40,7 @@ pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
     let backend = backend.as_ref();
     let wanted: Vec<_> = checked
         .into_iter()
-        .map(|checked| Wanted {
-            service: checked.service,
-            manifest: checked.source,
-            again: None,
-        })
+        .map(|checked| Wanted::new(context.system, checked.service, checked.source, None))
         .collect();
     let receipts = backend.store().receipts(context.system)?;
     for (name, manifest) in manifests::gone(context, &args.manifest, &receipts) {

@@ -74,6 +74,11 @@ const TABLES: &[Table] = &[
         &["destination", "level", "level_variable", "rate_limit"],
         &["file", "max_size", "max_files"],
     ),
+    table(
+        "security",
+        &["profile", "writable_directories", "devices", "capabilities", "network"],
+        &[],
+    ),
     table("linux", &["init", "scope"], &[]),
 ];
 
@@ -81,7 +86,6 @@ const TABLES: &[Table] = &[
 const LATER: &[&str] = &[
     "requirements",
     "health",
-    "security",
     "instances",
     "rollout",
     "proxy",

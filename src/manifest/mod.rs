@@ -10,6 +10,7 @@ use std::{
 use toml::de::DeTable;
 
 mod keys;
+mod needs;
 mod node;
 mod problem;
 mod scalars;
@@ -17,6 +18,7 @@ mod syntax;
 mod table;
 mod types;
 
+pub use needs::{RequirementsTable, SecurityTable};
 use node::Node;
 pub use problem::{Kind, Problem, Problems};
 
@@ -58,6 +60,10 @@ pub struct Manifest {
     pub resources: ResourcesTable,
     /// `[logging]`
     pub logging: LoggingTable,
+    /// `[requirements]`
+    pub requirements: RequirementsTable,
+    /// `[security]`
+    pub security: SecurityTable,
     /// `[linux]` `scope`
     pub scope: Field<String>,
     /// `[raw.systemd]`: section, directive, value.

@@ -6,6 +6,7 @@ use super::{
     App, At, DependenciesTable, LoggingTable, Manifest, Problem, ReadinessTable, ResourcesTable, RestartTable, SCHEMA,
     ServiceTable,
     keys::{SECTIONS, nearest},
+    needs::{requirements, security},
     node::{Node, Value},
     scalars::{
         count, cpu, directive_value, duration, expected, line, name, one_of, positive_duration, signal, size, variable,
@@ -30,6 +31,8 @@ pub(super) fn manifest(path: &Path, source: &str, root: &Node, problems: &mut Ve
     let readiness = readiness(&mut Table::of(root, Some("readiness"), problems));
     let resources = resources(&mut Table::of(root, Some("resources"), problems));
     let logging = logging(&mut Table::of(root, Some("logging"), problems));
+    let requirements = requirements(&mut Table::of(root, Some("requirements"), problems));
+    let security = security(&mut Table::of(root, Some("security"), problems));
     let mut linux = Table::of(root, Some("linux"), problems);
     linux.take("init", |node| {
         match one_of(node, &["systemd", "openrc", "sysv"])?.as_str() {
@@ -49,6 +52,8 @@ pub(super) fn manifest(path: &Path, source: &str, root: &Node, problems: &mut Ve
         readiness,
         resources,
         logging,
+        requirements,
+        security,
         scope,
         raw,
     })

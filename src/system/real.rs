@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fs, io,
-    io::Write as _,
+    io::{Read as _, Write as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -31,6 +31,13 @@ impl Real {
 impl Probe for Real {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         fs::read(path)
+    }
+
+    fn head(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
@@ -73,6 +80,10 @@ impl Probe for Real {
 
     fn group(&self, name_or_number: &str) -> Option<String> {
         platform::group(name_or_number)
+    }
+
+    fn group_number(&self, name_or_number: &str) -> Option<u32> {
+        platform::group_number(name_or_number)
     }
 
     /// Whoever we act for has folders of its own.

@@ -271,6 +271,12 @@ pub fn group(name_or_number: &str) -> Option<String> {
         .or_else(by_number)
 }
 
+/// A group's number, by name or number.
+pub fn group_number(name_or_number: &str) -> Option<u32> {
+    let named = unistd::Group::from_name(name_or_number).ok().flatten();
+    named.map_or_else(|| name_or_number.parse().ok(), |group| Some(group.gid.as_raw()))
+}
+
 /// Whom we run as.
 pub fn euid() -> u32 {
     unistd::geteuid().as_raw()
