@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod back_off;
+mod devices;
 mod security;
 
 const SYSTEMD: &str = include_str!("../templates/systemd.service.tera");

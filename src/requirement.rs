@@ -3,7 +3,7 @@
 
 use std::str::FromStr as _;
 
-use pep440_rs::{Version, VersionSpecifiers};
+use pep440_rs::{Operator, Version, VersionSpecifier, VersionSpecifiers};
 
 /// A requirement on one package, like `torch>=1.13` or `uvicorn[standard]`.
 #[derive(Debug, Clone)]
@@ -85,7 +85,47 @@ pub fn specifiers(text: &str) -> Result<VersionSpecifiers, String> {
 /// nobody is to be kept from choosing it.
 pub fn accepts(specifiers: &VersionSpecifiers, version: &str) -> Result<bool, String> {
     let version = Version::from_str(version).map_err(|error| format!("{version:?} is no version: {error}"))?;
-    Ok(specifiers.contains(&version))
+    Ok(specifiers.iter().all(|specifier| holds(specifier, &version)))
+}
+
+/// One specifier, as PEP 440 has it and `packaging` does it. The library's own judgement differs for pre-releases, for local
+/// versions and for wildcards with more numbers than the version has (tests/versions).
+fn holds(specifier: &VersionSpecifier, version: &Version) -> bool {
+    let wanted = specifier.version();
+    // What follows the + counts only where it is asked for.
+    let public = version.clone().without_local();
+    let is_of_same = is_same_release(version, wanted);
+    match specifier.operator() {
+        Operator::Equal if wanted.is_local() => version == wanted,
+        Operator::Equal => public == *wanted,
+        Operator::NotEqual if wanted.is_local() => version != wanted,
+        Operator::NotEqual => public != *wanted,
+        Operator::ExactEqual => version.to_string() == wanted.to_string(),
+        Operator::EqualStar => begins_with(version, wanted, wanted.release().len()),
+        Operator::NotEqualStar => !begins_with(version, wanted, wanted.release().len()),
+        Operator::TildeEqual => {
+            public >= *wanted && begins_with(version, wanted, wanted.release().len().saturating_sub(1))
+        }
+        Operator::LessThanEqual => public <= *wanted,
+        Operator::GreaterThanEqual => public >= *wanted,
+        // Neither a pre-release of what is excluded, nor one of its post-releases or builds.
+        Operator::LessThan => version < wanted && (!is_of_same || wanted.any_prerelease() || !version.any_prerelease()),
+        Operator::GreaterThan => {
+            version > wanted && !(is_of_same && (version.is_local() || version.is_post() && !wanted.is_post()))
+        }
+    }
+}
+
+/// Equal but for what follows the numbers.
+fn is_same_release(one: &Version, other: &Version) -> bool {
+    let most = one.release().len().max(other.release().len());
+    begins_with(one, other, most)
+}
+
+/// Whether the first numbers of both are the same; those that are missing are zeros.
+fn begins_with(version: &Version, wanted: &Version, numbers: usize) -> bool {
+    let number = |of: &Version, at: usize| of.release().get(at).copied().unwrap_or_default();
+    version.epoch() == wanted.epoch() && (0..numbers).all(|at| number(version, at) == number(wanted, at))
 }
 
 /// The numbers of a driver's version.

@@ -158,6 +158,26 @@ pub struct User {
     pub home: PathBuf,
 }
 
+/// Whom a question is asked as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// The user, and the group where it is not the user's own; none for whom we run as.
+    pub user: Option<(String, Option<String>)>,
+    /// The whole environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The folder it is asked in; where that cannot be entered, `/`.
+    pub folder: PathBuf,
+}
+
+/// What is left of a file system for those who are not root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes.
+    pub bytes: u64,
+    /// Files; none where the file system has no limit of them.
+    pub files: Option<u64>,
+}
+
 /// Looking at the machine: nothing here changes it.
 pub trait Probe: Sync {
     /// A file's bytes.
@@ -176,6 +196,19 @@ pub trait Probe: Sync {
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
     /// A command that only looks.
     fn query(&self, cmd: &Cmd) -> io::Result<Output>;
+    /// The same as somebody else, which takes root, for so long at most.
+    fn query_as(&self, _role: &Role, _cmd: &Cmd, _limit: Duration) -> io::Result<Output> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// What is left of the file system that a path lies in.
+    fn space(&self, _path: &Path) -> io::Result<Space> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Seconds since 1970, UTC, as this machine has it.
+    fn now(&self) -> Duration {
+        let now = std::time::SystemTime::now();
+        now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+    }
     /// The first executable of that name in the folders.
     fn find_program(&self, name: &str, path: &[PathBuf]) -> Option<PathBuf>;
     /// An account, by name or number.

@@ -27,7 +27,7 @@ use clap::{CommandFactory as _, Parser as _};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 15] = [
     "install",
     "status",
     "list",
@@ -38,6 +38,8 @@ const VERBS: [&str; 13] = [
     "history",
     "rollback",
     "uninstall",
+    "doctor",
+    "security",
     "check",
     "render",
     "run",
@@ -242,7 +244,17 @@ fn every_verb_is_listed_and_every_argument_explained() {
 fn every_example_of_the_help_and_of_the_readme_is_a_command_line() {
     let sandbox = Sandbox::new("");
     let mut texts = vec![sandbox.run(&["--help"]).stdout];
-    for verb in ["install", "status", "logs", "rollback", "uninstall", "render", "run"] {
+    for verb in [
+        "install",
+        "status",
+        "logs",
+        "rollback",
+        "uninstall",
+        "doctor",
+        "security",
+        "render",
+        "run",
+    ] {
         let help = sandbox.run(&[verb, "--help"]).stdout;
         assert!(help.contains("Examples:"), "{verb}");
         texts.push(help.split_once("Examples:").unwrap().1.into());
@@ -699,7 +711,13 @@ fn json_is_one_object_on_success_and_on_error() {
             ["error", "exit", "notes", "steps", "warnings"],
             "{line}"
         );
-        assert_eq!(fields(&answer["error"]), ["message", "repair"], "{line}");
+        // What doctor could examine, it has a finding of.
+        let mut expected = vec!["message", "repair"];
+        if ["install -m bad.toml", "install -m lacking.toml"].contains(&line.as_str()) {
+            expected.insert(0, "finding");
+            assert!(answer["error"]["finding"]["id"].is_string(), "{line}");
+        }
+        assert_eq!(fields(&answer["error"]), expected, "{line}");
         assert_eq!(answer["exit"], exit as u8, "{line}");
         let message = answer["error"]["message"].as_str().unwrap();
         assert!(message.contains(told), "{line}: {told:?} in {message}");

@@ -70,6 +70,8 @@ pub trait Backend: Sync {
     fn explain(&self, look: &dyn Probe, cmd: &Cmd, output: &Output) -> Failure;
     /// The app's last lines of output; none where they cannot be read.
     fn last_lines(&self, look: &dyn Probe, live: &Live) -> Vec<String>;
+    /// What the app said, and what was said of it, since so long ago: the last few hundred lines.
+    fn said(&self, look: &dyn Probe, unit: &str, since: Duration) -> Vec<String>;
     /// The command that shows the app's output.
     fn logs(&self, look: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Cmd, Failure>;
 }

@@ -21,6 +21,8 @@ use crate::{
 mod apps;
 mod check_manifest;
 mod control;
+mod diagnosis;
+mod doctor;
 mod history;
 mod image;
 mod install;
@@ -30,6 +32,7 @@ mod manifests;
 mod privilege;
 mod render;
 mod run;
+mod security;
 mod status;
 mod uninstall;
 
@@ -107,6 +110,8 @@ fn verb(context: &mut Context, verb: Verb) -> Outcome {
         Verb::History(args) => history::history(context, &args),
         Verb::Rollback(args) => history::rollback(context, &args),
         Verb::Uninstall(args) => uninstall::run(context, &args),
+        Verb::Doctor(args) => doctor::run(context, &args),
+        Verb::Security(args) => security::run(context, &args),
         Verb::Check(args) => check_manifest::run(context, &args),
         Verb::Render(args) => render::run(context, &args),
         Verb::Run(args) => run::run(context, &args),
@@ -141,6 +146,8 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::History(args) => args.json,
         Verb::Rollback(args) => args.json,
         Verb::Uninstall(args) => args.json,
+        Verb::Doctor(args) => args.json,
+        Verb::Security(args) => args.json,
         Verb::Check(args) => args.json,
         Verb::Logs(_) | Verb::Render(_) | Verb::Run(_) | Verb::Supervisor(_) => false,
     }
@@ -148,6 +155,11 @@ fn wants_json(verb: &Verb) -> bool {
 
 /// The manifest as written: read, and right in itself.
 fn read_manifest(look: &dyn Probe, path: &Path) -> Result<manifest::Manifest, Failure> {
+    try_manifest(look, path)?.map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))
+}
+
+/// The manifest as written, or its mistakes; an error where it cannot be read at all.
+fn try_manifest(look: &dyn Probe, path: &Path) -> Result<Result<manifest::Manifest, manifest::Problems>, Failure> {
     let unreadable = |why: &dyn std::fmt::Display| {
         let message = format!("cannot read the manifest {}: {why}", path.display());
         Failure::new(Exit::Usage, message).repair("name it with --manifest FILE")
@@ -164,7 +176,7 @@ fn read_manifest(look: &dyn Probe, path: &Path) -> Result<manifest::Manifest, Fa
     }
     let bytes = look.read(path).map_err(|error| unreadable(&error))?;
     let path = without_parents(look, &absolute(path)?);
-    manifest::read(&path, &bytes).map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))
+    Ok(manifest::read(&path, &bytes))
 }
 
 /// The manifest, checked against this machine; its warnings are told.
@@ -173,7 +185,8 @@ fn checked(context: &mut Context, path: &Path, scope: &ScopeArgs) -> Result<Chec
     let wish = Wish { scope: scope.scope() };
     let checked = check::check(&manifest, &wish, context.system)
         .map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))?;
-    for warning in &checked.warnings {
+    let openings = diagnosis::openings(context, &checked.service);
+    for warning in checked.warnings.iter().chain(&openings) {
         if context.report.is_brief {
             context.report.warn(&format!("{}: {warning}", checked.service.name));
         } else {

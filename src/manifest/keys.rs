@@ -75,6 +75,11 @@ const TABLES: &[Table] = &[
         &["file", "max_size", "max_files"],
     ),
     table(
+        "requirements",
+        &["python", "packages", "executables", "cuda", "disk", "memory"],
+        &[],
+    ),
+    table(
         "security",
         &["profile", "writable_directories", "devices", "capabilities", "network"],
         &[],
@@ -84,7 +89,6 @@ const TABLES: &[Table] = &[
 
 /// Tables of the contract of which this version knows nothing yet.
 const LATER: &[&str] = &[
-    "requirements",
     "health",
     "instances",
     "rollout",

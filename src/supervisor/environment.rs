@@ -67,7 +67,7 @@ pub fn of(
 
 /// `KEY=value` lines as systemd reads them (`EnvironmentFile=`, systemd.exec(5)): comments begin with `#` or `;`, a value may
 /// be quoted as in a shell, without its expansions, and a backslash at its end continues a line.
-fn parse(text: &str) -> Vec<(String, String)> {
+pub fn parse(text: &str) -> Vec<(String, String)> {
     let mut variables = Vec::new();
     let mut rest = text.chars().peekable();
     while let Some(&first) = rest.peek() {

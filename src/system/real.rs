@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Cmd, Entry, EntryKind, Lock, Output, Probe, System, User, staging};
+use super::{Cmd, Entry, EntryKind, Lock, Output, Probe, Role, Space, System, User, staging};
 use crate::{
     health,
     platform::{self, Signal},
@@ -67,6 +67,14 @@ impl Probe for Real {
 
     fn query(&self, cmd: &Cmd) -> io::Result<Output> {
         platform::run(cmd, &|| false)
+    }
+
+    fn query_as(&self, role: &Role, cmd: &Cmd, limit: Duration) -> io::Result<Output> {
+        platform::run_as(role, cmd, limit)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        platform::space(path)
     }
 
     fn find_program(&self, name: &str, path: &[PathBuf]) -> Option<PathBuf> {

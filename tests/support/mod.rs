@@ -14,3 +14,5 @@ pub mod cases;
 pub mod faulty;
 pub mod lab;
 pub mod machine;
+pub mod recorded;
+pub mod repair;

@@ -85,6 +85,15 @@ impl Embedded {
     }
 }
 
+impl Embedded {
+    fn tail(&self, look: &dyn Probe, app: &str, most: usize) -> Vec<String> {
+        let bytes = look.read(&self.rooms(look, app).log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines[lines.len().saturating_sub(most)..].to_vec()
+    }
+}
+
 /// The resident size of a process, in bytes.
 fn resident(look: &dyn Probe, pid: u32) -> Option<u64> {
     let status = look.read(Path::new(&format!("/proc/{pid}/status"))).ok()?;
@@ -209,13 +218,13 @@ impl Backend for Embedded {
 
     fn last_lines(&self, look: &dyn Probe, live: &Live) -> Vec<String> {
         const LINES: usize = 12;
-        let bytes = look.read(&self.rooms(look, &live.unit).log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<_> = text.lines().collect();
-        lines[lines.len().saturating_sub(LINES)..]
-            .iter()
-            .map(|line| (*line).to_owned())
-            .collect()
+        self.tail(look, &live.unit, LINES)
+    }
+
+    /// Its log has no times.
+    fn said(&self, look: &dyn Probe, unit: &str, _: std::time::Duration) -> Vec<String> {
+        const MANY: usize = 300;
+        self.tail(look, unit, MANY)
     }
 
     /// tail(1): the log is a file.

@@ -23,11 +23,13 @@ mod child;
 mod control;
 mod links;
 mod lock;
+mod role;
 
 pub use child::*;
 pub use control::*;
 pub use links::*;
 pub use lock::*;
+pub use role::*;
 
 use super::Signal;
 use crate::system::{Cmd, Entry, EntryKind, Output, User};
