@@ -200,7 +200,7 @@ pub struct Install {
     /// Restart it even if nothing changed (after its code changed)
     #[arg(long)]
     pub restart: bool,
-    /// Install it even if [requirements] of the manifest are not met, or cannot be checked
+    /// Install it even if what the manifest requires is not there, or cannot be checked
     #[arg(long)]
     pub skip_requirements: bool,
     /// Overwrite what was changed by hand, enable what was disabled by hand, and start it even if something answers at

@@ -240,6 +240,25 @@ fn works(lab: &Lab) {
     assert!(get(lab, 8401, "device").contains("Error: [Errno"), "without");
 }
 
+/// With the loopback only, an app reaches its own machine by 127.0.0.1, and no other address.
+fn loopback_is_all(lab: &Lab) {
+    let address = "[Match]\nName=lo\n[Network]\nAddress=10.9.9.9/32\nAddress=127.0.0.1/8\n";
+    lab.write("/etc/systemd/network/lo.network", address, 0o644);
+    lab.run("systemctl start systemd-networkd && systemd-run -q --unit=far python3 -m http.server 8409 && until curl -s -o /dev/null http://10.9.9.9:8409/; do sleep 0.1; done").expect(0);
+    let ask = "import sys, time, urllib.request\nurllib.request.urlopen('http://127.0.0.1:8409/', timeout=5)\n\
+        try: urllib.request.urlopen('http://10.9.9.9:8409/', timeout=2)\nexcept OSError: time.sleep(1000)\n";
+    lab.write("/srv/near/ask.py", ask, 0o644);
+    for (network, exit) in [("loopback", 0), ("any", 1)] {
+        let manifest = format!(
+            "app.name = \"near\"\nservice.user = \"app\"\nservice.command = [\"python3\", \"ask.py\"]\nreadiness.settle = \"4s\"\nsecurity.network = \"{network}\"\n"
+        );
+        lab.write("/srv/near/app.toml", &manifest, 0o644);
+        lab.run("autoglm-boot install -m /srv/near").expect(exit);
+        lab.run("autoglm-boot uninstall near");
+    }
+    lab.run("systemctl stop far systemd-networkd").expect(0);
+}
+
 #[test]
 fn under_the_strict_profile_apps_work_write_their_folder_and_are_refused_elsewhere_after_a_reboot_too() {
     let setup = Setup {
@@ -314,6 +333,8 @@ fn under_the_strict_profile_apps_work_write_their_folder_and_are_refused_elsewhe
     assert_eq!(get(&lab, 8405, "files"), "ok");
     lab.run("autoglm-boot uninstall refused").expect(0);
 
+    loopback_is_all(&lab);
+
     lab.reboot();
     lab.run("until autoglm-boot status -q; do sleep 0.2; done").expect(0);
     works(&lab);
@@ -361,4 +382,23 @@ fn in_user_scope_the_profiles_hold_as_far_as_they_can_and_the_rest_is_told() {
     let told = lab.run(elsewhere).stdout;
     assert!(!told.contains("it could write"), "{told}");
     assert!(lab.path("/home/web/strict/data/x").exists());
+
+    // Without a network: not even that of the machine itself.
+    for (scope, user) in [("--system", "service.user = \"web\"\n"), ("--user=web", "")] {
+        let ask = "import time, urllib.request\ntry: urllib.request.urlopen('http://127.0.0.1:8411/')\nexcept OSError: time.sleep(1000)\n";
+        lab.write("/home/web/alone/ask.py", ask, 0o644);
+        let manifest = format!(
+            "app.name = \"alone\"\n{user}service.command = [\"python3\", \"ask.py\"]\nreadiness.settle = \"1s\"\nsecurity.network = \"none\"\n"
+        );
+        lab.write("/home/web/alone/app.toml", &manifest, 0o644);
+        lab.run("chown -R web /home/web/alone && curl -s http://127.0.0.1:8411/")
+            .expect(0);
+        lab.run(&format!("autoglm-boot install {scope} -m /home/web/alone"))
+            .expect(0);
+        lab.run(&format!("autoglm-boot uninstall {scope} alone")).expect(0);
+        let any = manifest.replace("\"none\"", "\"any\"");
+        lab.write("/home/web/alone/app.toml", &any, 0o644);
+        lab.run(&format!("autoglm-boot install {scope} -m /home/web/alone"))
+            .expect(1);
+    }
 }

@@ -273,7 +273,11 @@ fn is_machine_code(look: &dyn Look, program: &Path) -> bool {
 fn uses_home(service: &Service, programs: &[PathBuf]) -> bool {
     let commands = service.pre_start.iter().chain([&service.command]);
     let words = commands.flatten().map(Path::new);
-    let values = service.environment.iter().map(|(_, value)| Path::new(value));
+    // Lists of folders too, like PYTHONPATH.
+    let values = service
+        .environment
+        .iter()
+        .flat_map(|(_, value)| value.split(':').map(Path::new));
     let folders = [&service.working_directory].into_iter().chain(&service.path);
     let places = folders.chain(programs).map(PathBuf::as_path);
     let mut all = places.chain(words).chain(values);

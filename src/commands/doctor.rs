@@ -9,7 +9,7 @@ use crate::{
     cli,
     doctor::{self, Finding, Severity},
     exit::Exit,
-    session,
+    service::Scope,
 };
 
 /// Examines the app of a manifest, an installed app, or all of them; or prints what is looked at.
@@ -39,6 +39,11 @@ pub(super) fn run(context: &mut Context, args: &cli::Doctor) -> Outcome {
         context.report.answer("no app is installed");
         return Ok((Exit::NotInstalled, json!({ "apps": [] })));
     }
+    if context.system.euid() != 0 && args.scope.scope() == Some(Scope::System) {
+        context
+            .report
+            .note("not everything of the machine's apps can be looked at by this user; root sees all of it");
+    }
     let mut answers = Vec::new();
     let mut exit = Exit::Ok;
     for (name, findings) in examined {
@@ -56,14 +61,9 @@ fn of_name(context: &Context, name: &str, scope: &cli::ScopeArgs) -> Result<diag
     let backend = backend_of(context, name, scope)?;
     match diagnosis::of_installed(context, backend.as_ref(), name)? {
         Some(findings) => Ok((name.into(), findings)),
-        None => Err(not_installed(name).repair(format!(
-            "nothing is registered under that name: autoglm-boot install; its manifest is examined by: autoglm-boot doctor --manifest FILE{}",
-            if session::lock_path(backend.store().root()).starts_with("/var") && context.system.euid() != 0 {
-                "; an app of the machine is examined by root"
-            } else {
-                ""
-            }
-        ))),
+        None => Err(not_installed(name).repair(
+            "nothing is registered under that name: install it; what keeps it from that is told by `autoglm-boot doctor --manifest FILE`",
+        )),
     }
 }
 

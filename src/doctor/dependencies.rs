@@ -89,17 +89,13 @@ fn manifest_of(patient: &Patient, app: &str) -> Option<String> {
 
 fn failed(patient: &Patient) -> Vec<Finding> {
     let dependencies = &patient.service.dependencies;
-    let mut units: Vec<String> = Vec::new();
-    for unit in dependencies
-        .requires
-        .iter()
-        .chain(&dependencies.wants)
-        .chain(&dependencies.after)
-    {
-        if !units.contains(unit) {
-            units.push(unit.clone());
-        }
+    let mut units = dependencies.requires.clone();
+    if patient.ending.is_some() {
+        // Where it runs all the same, it does without the others.
+        units.extend(dependencies.wants.iter().chain(&dependencies.after).cloned());
     }
+    units.sort();
+    units.dedup();
     let systemctl = if patient.service.scope == Scope::User {
         "systemctl --user"
     } else {

@@ -12,6 +12,8 @@ use crate::{
 
 /// What is older says nothing about now.
 const RECENT: Duration = Duration::from_mins(10);
+/// Starts that came before the last one.
+const EARLIER: Duration = Duration::from_mins(1);
 /// Who runs so long after a restart is well.
 const WELL: Duration = Duration::from_mins(2);
 
@@ -22,10 +24,14 @@ pub fn history(
     app: &AppState,
     trouble: Option<&Trouble>,
 ) -> (Option<Ending>, Vec<String>) {
-    let since = |at: Option<Duration>| at.map_or(RECENT, |at| look.monotonic().saturating_sub(at));
+    // Of what is restarted the last start may have said nothing yet.
+    let since = |live: &Live| {
+        let age = live.started.map_or(RECENT, |at| look.monotonic().saturating_sub(at));
+        if live.restarts > 0 { age + EARLIER } else { age }
+    };
     if let Some(Trouble { live, late }) = trouble {
-        let lines = backend.said(look, &live.unit, since(live.started));
-        let (live, late) = (live.clone(), late.clone());
+        let lines = backend.said(look, &live.unit, since(live));
+        let (live, late) = (with_end(live, &lines), late.clone());
         return (Some(Ending { live, late }), lines);
     }
     let live = &app.live;
@@ -33,12 +39,23 @@ pub fn history(
         let lines = backend.said(look, &live.unit, RECENT);
         return (of_lines(&live.unit, &lines), lines);
     }
-    let lines = backend.said(look, &live.unit, since(live.started));
+    let lines = backend.said(look, &live.unit, since(live));
     let ending = Ending {
-        live: live.clone(),
+        live: with_end(live, &lines),
         late: None,
     };
     (is_ill(live, look.monotonic()).then_some(ending), lines)
+}
+
+/// The same, with the end that the service manager forgets while it starts it again.
+fn with_end(live: &Live, lines: &[String]) -> Live {
+    let mut live = live.clone();
+    if live.last_exit.0 == 0
+        && let Some(ending) = of_lines(&live.unit, lines)
+    {
+        live.last_exit = ending.live.last_exit;
+    }
+    live
 }
 
 fn is_ill(live: &Live, now: Duration) -> bool {

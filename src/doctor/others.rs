@@ -108,7 +108,7 @@ fn listens(patient: &Patient) -> Vec<Finding> {
     }
     let mut seen = Vec::new();
     for port in service.ports().iter().filter(|port| is_everywhere(&port.host)) {
-        seen.push(format!("{} names {}:{}", port.source, port.host, port.number));
+        seen.push(format!("{}: port {} of {}", port.source, port.number, port.host));
     }
     let named = service.command.iter().skip(1).find(|word| {
         let host = word.rsplit_once('=').map_or(word.as_str(), |(_, value)| value);

@@ -125,7 +125,15 @@ pub(super) fn is_own(patient: &Patient, socket: &Socket) -> Option<bool> {
 }
 
 fn taken(patient: &Patient) -> Vec<Finding> {
-    let ports = patient.service.ports();
+    // What its arguments name may be the port of somebody else, whom it asks: then only its own words tell.
+    let in_use = ["ddress already in use", "EADDRINUSE", "ddress in use"];
+    let says_so = patient.ending.is_some()
+        && patient
+            .lines
+            .iter()
+            .any(|line| in_use.iter().any(|sign| line.contains(sign)));
+    let is_meant = |port: &Port| says_so || port.source.starts_with("readiness.");
+    let ports: Vec<_> = patient.service.ports().into_iter().filter(is_meant).collect();
     if ports.is_empty() {
         return Vec::new();
     }

@@ -54,8 +54,8 @@ pub(super) fn losses(service: &Service) -> Vec<String> {
                 .to_owned(),
         ),
         Profile::Strict => losses.push(
-            "security.profile \"strict\": a user's service manager drops no capabilities; its folders, devices and \
-             processes are hidden by a user namespace of its own, which the kernel may deny"
+            "security.profile \"strict\": a user's service manager drops no capabilities and hides no processes; folders and \
+             devices are hidden by a user namespace of the app's own, which the kernel may deny"
                 .to_owned(),
         ),
     }
@@ -149,11 +149,10 @@ fn hidden(service: &Service) -> Vec<String> {
         "ProtectSystem=strict",
     ];
     let first = first.map(Into::into).into_iter();
-    let last = [
-        home.to_owned(),
-        "ProtectProc=invisible".into(),
-        "RestrictNamespaces=yes".into(),
-    ];
+    let mut last = vec![home.to_owned(), "RestrictNamespaces=yes".into()];
+    if service.scope == Scope::System {
+        last.push("ProtectProc=invisible".into()); // without effect under a user's service manager
+    }
     first.chain(writable(service)).chain(last).collect()
 }
 
@@ -297,6 +296,10 @@ fn network(service: &Service) -> Vec<String> {
         Network::Any => &[],
         Network::Loopback if service.scope == Scope::User => &[],
         Network::Loopback => &["IPAddressAllow=localhost", "IPAddressDeny=any"],
+        // Without a user namespace a user's service manager would leave the network, without a word.
+        Network::None if service.scope == Scope::User && service.security.profile != Profile::Strict => {
+            &["PrivateUsers=yes", "PrivateNetwork=yes"]
+        }
         Network::None => &["PrivateNetwork=yes"],
     };
     lines.iter().map(|line| (*line).to_owned()).collect()
