@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::service::Profile;
+
 /// A point of the assessment that is open.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Point {
@@ -37,12 +39,12 @@ struct Row {
 }
 
 /// Reads both outputs: the rows, and the text that has their sum.
-pub fn assessment(json: &str, text: &str) -> Option<Assessment> {
+pub fn assessment(json: &str, text: &str, profile: Profile) -> Option<Assessment> {
     let rows: Vec<Row> = serde_json::from_str(json).ok()?;
     let (_, sum) = text.split_once("verall exposure level for ")?;
     let (_, sum) = sum.split_once(": ")?;
     let exposure = sum.split_whitespace().next()?.parse().ok()?;
-    let mut points: Vec<_> = rows.into_iter().filter_map(point).collect();
+    let mut points: Vec<_> = rows.into_iter().filter_map(|row| point(row, profile)).collect();
     points.sort_by(|a, b| {
         b.exposure
             .total_cmp(&a.exposure)
@@ -51,7 +53,7 @@ pub fn assessment(json: &str, text: &str) -> Option<Assessment> {
     Some(Assessment { exposure, points })
 }
 
-fn point(row: Row) -> Option<Point> {
+fn point(row: Row, profile: Profile) -> Option<Point> {
     let exposure = row.exposure?.parse().ok().filter(|exposure| *exposure > 0.0)?;
     let known = COSTS.iter().find(|(field, ..)| match field.strip_suffix('*') {
         Some(start) => row.json_field.starts_with(start),
@@ -60,17 +62,24 @@ fn point(row: Row) -> Option<Point> {
     let (close, cost) = known.map_or((BY_RAW, "not known here: see systemd.exec(5)"), |(_, close, cost)| {
         (*close, *cost)
     });
+    // What the profile that is in force would close, and does not, it leaves to the app for what the manifest shows.
+    let is_left = match profile {
+        Profile::None => false,
+        Profile::Standard => close == STANDARD,
+        Profile::Strict => matches!(close, STANDARD | STRICT),
+    };
     Some(Point {
         directive: row.name,
         exposure,
         what: row.description,
-        close,
+        close: if is_left { LEFT } else { close },
         cost,
     })
 }
 
 const STANDARD: &str = "security.profile = \"standard\"";
 const STRICT: &str = "security.profile = \"strict\"";
+const LEFT: &str = "another manifest, or system scope: the profile leaves it to this one";
 const BY_RAW: &str = "[raw.systemd.Service], by hand";
 
 /// What closes a point, and what that costs the app: by the field's name, or its beginning.
@@ -179,8 +188,8 @@ const COSTS: &[(&str, &str, &str)] = &[
     ),
     (
         "RestrictAddressFamilies_OTHER",
-        STANDARD,
-        "exotic sockets; strict takes Bluetooth and CAN as well",
+        STRICT,
+        "Bluetooth, CAN and other exotic sockets",
     ),
     (
         "RestrictNamespaces_*",
@@ -248,11 +257,12 @@ mod tests {
             {"set":false,"name":"PrivateNetwork=","json_field":"PrivateNetwork","description":"Network","exposure":"0.5"},
             {"set":false,"name":"New=","json_field":"New","description":"x","exposure":"0.2"}]"#;
         let text = "  NAME …\n\n→ Overall exposure level for a.service: 9.2 UNSAFE 😨\n";
-        let assessment = assessment(json, text).expect("it is one");
+        let assessment = assessment(json, text, Profile::Strict).expect("it is one");
         assert!((assessment.exposure - 9.2).abs() < 1e-9);
         let names: Vec<_> = assessment.points.iter().map(|point| point.directive.as_str()).collect();
         assert_eq!(names, ["PrivateNetwork=", "New=", "UMask="]);
+        assert_eq!(assessment.points[2].close, LEFT);
         assert!(assessment.points[0].close.contains("none") && assessment.points[1].cost.contains("not known"));
-        assert_eq!(super::assessment("[]", "nothing"), None);
+        assert_eq!(super::assessment("[]", "nothing", Profile::None), None);
     }
 }

@@ -60,6 +60,8 @@ fn each_profile_has_its_score_and_each_point_its_cost() {
         assert!(exposure <= most && exposure > 0.0, "{lines}: {exposure}");
         for point in answer["points"].as_array().unwrap() {
             assert!(!point["cost"].as_str().unwrap().contains("not known"), "{point}");
+            let profile = format!("security.profile = {}", answer["profile"]);
+            assert_ne!(point["close"].as_str().unwrap(), profile, "it is in force: {point}");
         }
     }
     let out = lab.run("autoglm-boot security -m /srv/scored/app.toml").expect(0);

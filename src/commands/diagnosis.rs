@@ -7,7 +7,7 @@ use crate::{
     backend::{self, Backend, Wanted},
     check::{self, Wish},
     cli::ScopeArgs,
-    doctor::{self, Finding, Patient, Severity, Source},
+    doctor::{self, Finding, Patient, Repair, Severity, Source},
     exit::{Exit, Failure, Trouble},
     manifest::Problem,
     service::Service,
@@ -147,10 +147,10 @@ pub(super) fn openings(context: &Context, service: &Service) -> Vec<String> {
         (None, Vec::new()),
     );
     let line = |finding: Finding| {
-        let repair = finding
-            .repair
-            .first()
-            .map_or(String::new(), |repair| format!("; better: {repair}"));
+        let repair = finding.repair.first().map_or(String::new(), |repair| match repair {
+            Repair::ByHand(text) => format!("; {text}"),
+            other => format!("; better: {other}"),
+        });
         format!("{} ({}){repair}", finding.message, finding.evidence.join(", "))
     };
     doctor::openings(&patient).into_iter().map(line).collect()

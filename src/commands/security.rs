@@ -10,7 +10,7 @@ use crate::{
     cli,
     exit::{Exit, Failure},
     exposure::{Assessment, Point, assessment},
-    service::{Scope, Service},
+    service::{Profile, Scope, Service},
     system::{Cmd, Probe},
 };
 
@@ -25,11 +25,11 @@ pub(super) fn run(context: &mut Context, args: &cli::Security) -> Outcome {
     for loss in rendered.losses.iter().filter(|loss| loss.starts_with("security.")) {
         context.report.warn(&format!("not expressed as written: {loss}"));
     }
-    let offline = of_text(context, &rendered)?;
+    let offline = of_text(context, &rendered, service.security.profile)?;
     let unit = systemd.unit(&service.name);
     let live = systemd.observe(context.system, std::slice::from_ref(&unit));
     let is_live = live.is_ok_and(|live| live[0].load == "loaded");
-    let live = is_live.then(|| of_unit(context.system, service.scope, &unit)).flatten();
+    let live = is_live.then(|| of_unit(context.system, &service, &unit)).flatten();
     tell(context, &service, &offline, live.as_ref());
     let answer = json!({
         "name": service.name,
@@ -55,7 +55,7 @@ fn installed(context: &Context, args: &cli::Security) -> Result<Service, Failure
 }
 
 /// The assessment of a unit that is nowhere yet: systemd-analyze(1) reads it from a folder of ours, which is gone afterwards.
-fn of_text(context: &Context, rendered: &Rendered) -> Result<Assessment, Failure> {
+fn of_text(context: &Context, rendered: &Rendered, profile: Profile) -> Result<Assessment, Failure> {
     let system = context.system;
     let folder = PathBuf::from(format!("/tmp/autoglm-boot-security-{}", std::process::id()));
     let file = folder.join(&rendered.file);
@@ -65,7 +65,14 @@ fn of_text(context: &Context, rendered: &Rendered) -> Result<Assessment, Failure
     let written = system
         .write_file(&file, rendered.text.as_bytes(), 0o600)
         .map_err(failed);
-    let found = written.map(|()| ask(system, &["security", "--offline=true"], &file.to_string_lossy()));
+    let found = written.map(|()| {
+        ask(
+            system,
+            &["security", "--offline=true"],
+            &file.to_string_lossy(),
+            profile,
+        )
+    });
     let removed = system
         .remove(&file)
         .and_then(|()| system.remove_folder(&folder))
@@ -79,21 +86,22 @@ fn of_text(context: &Context, rendered: &Rendered) -> Result<Assessment, Failure
 }
 
 /// The assessment of what the service manager holds.
-fn of_unit(look: &dyn Probe, scope: Scope, unit: &str) -> Option<Assessment> {
-    match scope {
-        Scope::System => ask(look, &["security"], unit),
-        Scope::User => ask(look, &["--user", "security"], unit),
+fn of_unit(look: &dyn Probe, service: &Service, unit: &str) -> Option<Assessment> {
+    let profile = service.security.profile;
+    match service.scope {
+        Scope::System => ask(look, &["security"], unit, profile),
+        Scope::User => ask(look, &["--user", "security"], unit, profile),
     }
 }
 
-fn ask(look: &dyn Probe, words: &[&str], unit: &str) -> Option<Assessment> {
+fn ask(look: &dyn Probe, words: &[&str], unit: &str, profile: Profile) -> Option<Assessment> {
     let output = |flag: &str| {
         let words = words.iter().copied().chain(["--no-pager", flag, unit]);
         look.query(&Cmd::new("systemd-analyze", words))
             .ok()
             .map(|output| output.stdout)
     };
-    assessment(&output("--json=short")?, &output("--json=off")?)
+    assessment(&output("--json=short")?, &output("--json=off")?, profile)
 }
 
 fn tell(context: &mut Context, service: &Service, offline: &Assessment, live: Option<&Assessment>) {

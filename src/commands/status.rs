@@ -214,7 +214,10 @@ fn page(status: &Status) -> String {
             more => format!("{more} automatic restarts"),
         };
         line("process", format!("{pid}, {restarts}"));
-        line("uses", usage(status));
+        let used = usage(status);
+        if !used.is_empty() {
+            line("uses", used);
+        }
     }
     if let Some(end) = &status.last_exit
         && status.pid.is_none()
@@ -253,11 +256,7 @@ fn usage(status: &Status) -> String {
         None => format!("{tasks} tasks"),
     });
     let parts: Vec<_> = [memory, cpu, tasks].into_iter().flatten().collect();
-    if parts.is_empty() {
-        "not known".into()
-    } else {
-        parts.join(", ")
-    }
+    parts.join(", ")
 }
 
 /// `hello: ready (drifted), for 3h12m`
