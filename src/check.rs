@@ -4,16 +4,17 @@ use std::{ops::Range, path::PathBuf, time::Duration};
 
 use crate::{
     manifest::{At, Manifest, Problem, Problems},
-    service::{Logging, RateLimit, Requirements, Resources, Scope, Security, Service, StartType},
+    service::{Requirements, Resources, Scope, Security, Service, StartType},
     system::{EntryKind, Probe, without_parents},
-    values,
 };
 
 mod account;
+mod address;
 mod carry;
 mod command;
 mod dependencies;
-mod readiness;
+mod logging;
+mod probes;
 mod restart;
 mod security;
 
@@ -91,6 +92,7 @@ impl Checker<'_> {
             .iter()
             .map(|folder| self.absolute(&folder.value))
             .collect();
+        let health = self.health(&path, start_type(m));
         let service = Service {
             name: m.app.name.value.clone(),
             description: m.app.description.as_ref().unwrap_or(&m.app.name).value.clone(),
@@ -118,8 +120,9 @@ impl Checker<'_> {
                 .map_or("SIGTERM", |signal| &signal.value)
                 .into(),
             restart: self.restart(start_type(m)),
-            dependencies: self.dependencies(),
-            readiness: self.readiness(&path),
+            dependencies: self.dependencies(&path),
+            readiness: self.readiness(&path, health.as_ref()),
+            health,
             resources: self.resources(),
             logging: self.logging(),
             requirements: self.requirements(),
@@ -128,6 +131,7 @@ impl Checker<'_> {
             path,
         };
         self.check_carried(&service);
+        self.check_illness(&service.restart, service.health.as_ref());
         Service {
             security: self.security(&service),
             ..service
@@ -267,30 +271,6 @@ impl Checker<'_> {
             cuda: written.cuda.as_ref().and_then(|at| at.value.clone()),
             disk: written.disk.as_ref().map(|at| at.value),
             memory: written.memory.as_ref().map(|at| at.value),
-        }
-    }
-
-    fn logging(&mut self) -> Logging {
-        let written = &self.manifest.logging;
-        let variable = level_variable(self.manifest);
-        if let Some(at) = &written.level_variable
-            && !values::is_variable(variable)
-        {
-            let help = "letters, digits and _, not beginning with a digit";
-            self.wrong(format!("{variable:?} is no name of a variable"), &at.span, help);
-        }
-        Logging {
-            level: written
-                .level
-                .as_ref()
-                .map(|level| (level.value.clone(), variable.to_owned())),
-            rate_limit: RateLimit {
-                burst: written
-                    .burst
-                    .as_ref()
-                    .map_or(10_000, |burst| u32::try_from(burst.value).unwrap_or(u32::MAX)),
-                interval: or(written.interval.as_ref(), 30),
-            },
         }
     }
 }

@@ -77,8 +77,16 @@ pub enum Verb {
     Check(Check),
     /// Print the unit that an install would write, or write it into a folder
     Render(Render),
-    /// Keep an app in the foreground, without any service manager: as a container's command
+    /// Ask an app whether it is ready and well, as its manifest says
+    Probe(Probe),
+    /// Keep apps in the foreground, without any service manager: as a container's command
     Run(Run),
+    /// The service that watches the health of the apps
+    #[command(hide = true)]
+    Watch(Watch),
+    /// What an app that needs others runs before its start
+    #[command(hide = true)]
+    Wait(Wait),
     /// The embedded supervisor's own controls
     #[command(hide = true)]
     Supervisor(Supervisor),
@@ -120,6 +128,9 @@ impl Verb {
             Self::Security(args) => &args.scope,
             Self::Check(args) => &args.scope,
             Self::Render(args) => &args.scope,
+            Self::Probe(args) => &args.scope,
+            Self::Watch(args) => &args.scope,
+            Self::Wait(args) => &args.scope,
             Self::Run(args) => &args.scope,
             Self::Supervisor(args) => &args.scope,
         }
@@ -321,6 +332,57 @@ pub struct Logs {
     pub since: Option<String>,
 }
 
+/// `probe`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  autoglm-boot probe hello                     once
+  autoglm-boot probe hello --wait              until it is ready
+  autoglm-boot probe hello --wait --timeout 5m
+
+It exits 0 if all answers are well, 7 if not, 3 if the app does not run.")]
+#[command(mut_arg("system", |arg| arg.help(OF_MACHINE)), mut_arg("user", |arg| arg.help(OF_USER)))]
+pub struct Probe {
+    /// The app; may be left out where ./app.toml or a single installed app makes it clear
+    pub name: Option<String>,
+    #[command(flatten)]
+    /// Whose service manager
+    pub scope: ScopeArgs,
+    /// First wait until it is ready; starts nothing
+    #[arg(long)]
+    pub wait: bool,
+    /// Wait so long at most (like 30s, 5m), instead of service.start_timeout
+    #[arg(long, value_name = "TIME", value_parser = crate::values::duration, requires = "wait")]
+    pub timeout: Option<Duration>,
+    /// Answer with one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `watch`
+#[derive(Debug, Args)]
+pub struct Watch {
+    #[command(flatten)]
+    /// Whose apps
+    pub scope: ScopeArgs,
+}
+
+/// `wait`
+#[derive(Debug, Args)]
+pub struct Wait {
+    #[command(flatten)]
+    /// Whose apps
+    pub scope: ScopeArgs,
+    /// An app that must be ready
+    #[arg(long = "app", value_name = "NAME")]
+    pub apps: Vec<String>,
+    /// What else must hold, as in dependencies.wait_for
+    #[arg(long = "for", value_name = "CONDITION")]
+    pub conditions: Vec<String>,
+    /// For all of it together; 0s: for ever
+    #[arg(long, value_name = "TIME", value_parser = crate::values::duration)]
+    pub timeout: Duration,
+}
+
 /// `history`
 #[derive(Debug, Args)]
 #[command(mut_arg("system", |arg| arg.help(OF_MACHINE)), mut_arg("user", |arg| arg.help(OF_USER)))]
@@ -501,11 +563,18 @@ pub struct Render {
 It keeps the app running, as [restart] in the manifest says, and passes its output through. It ends
 with the app: 0 if it was stopped (SIGTERM, Ctrl-C) or has done its work, 1 if it failed for good.")]
 pub struct Run {
-    /// The app; may be left out where ./app.toml or a single installed app makes it clear
-    pub name: Option<String>,
-    /// A manifest instead, without an installation
-    #[arg(short, long, value_name = "FILE", conflicts_with = "name")]
-    pub manifest: Option<PathBuf>,
+    /// The apps; may be left out where ./app.toml or a single installed app makes it clear
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Every installed app, and those that are installed while it runs
+    #[arg(long, conflicts_with_all = ["names", "manifest"])]
+    pub all: bool,
+    /// Manifests instead, without an installation; a folder: its *.toml and the app.toml of each folder within
+    #[arg(short, long, value_name = "FILE|DIR", conflicts_with = "names")]
+    pub manifest: Vec<PathBuf>,
+    /// One of several: its name is put in front of each line
+    #[arg(long, hide = true)]
+    pub among: bool,
     #[command(flatten)]
     /// Whose records
     pub scope: ScopeArgs,

@@ -44,6 +44,7 @@ pub mod status;
 pub mod supervisor;
 pub mod system;
 pub mod values;
+pub mod watch;
 
 use std::ffi::OsString;
 

@@ -66,6 +66,15 @@ pub enum Step {
         /// Its permission bits.
         mode: u32,
     },
+    /// Copies a file of this machine to a place where none is.
+    Copy {
+        /// The file.
+        from: PathBuf,
+        /// The copy.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// Makes a symbolic link, at once.
     Link {
         /// The link.
@@ -139,6 +148,9 @@ pub enum Condition {
         start_type: StartType,
         /// Automatic restarts there were before: one more is a crash.
         restarts: u32,
+        /// How long it may wait for others before its start, where it does; zero: for ever.
+        #[serde(default)]
+        waits: Option<Duration>,
     },
     /// It is active.
     Running {
@@ -224,6 +236,7 @@ impl Step {
         match self {
             Self::Mkdir { path, .. }
             | Self::WriteFile { path, .. }
+            | Self::Copy { path, .. }
             | Self::Link { path, .. }
             | Self::Remove { path }
             | Self::Rmdir { path } => Some(path),

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     exit::{Exit, Failure},
+    health::state::Care,
     history::{Entry, Version},
     journal::Before,
     plan::{Condition, Step},
@@ -24,6 +25,7 @@ pub const FORMAT: u32 = 1;
 
 /// What was installed, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of the format")]
 pub struct Receipt {
     /// Version of this format.
     pub format: u32,
@@ -51,7 +53,7 @@ pub struct Receipt {
     pub links: Vec<PathBuf>,
     /// Units it requires or wants.
     pub needs: Vec<String>,
-    /// How to tell that it is ready. A command probe is left out: it may hold secrets, `installed.json` has it.
+    /// How to tell that it is ready. A probe that may hold secrets is left out: `installed.json` has it.
     pub readiness: Readiness,
     /// Whether a probe was left out of `readiness`.
     pub is_probe_private: bool,
@@ -61,6 +63,15 @@ pub struct Receipt {
     pub start_timeout_ms: u64,
     /// Whether a unit that was not ours was there before, kept as version 0.
     pub adopted: bool,
+    /// How long it may wait for others before its start, where it does; zero: for ever.
+    #[serde(default)]
+    pub waits: Option<Duration>,
+    /// Whether it needs the helper: it is watched, or waits for something before its start.
+    #[serde(default)]
+    pub needs_helper: bool,
+    /// Whether its health or its readiness is asked for while it runs.
+    #[serde(default)]
+    pub is_watched: bool,
     /// The versions that are kept, the oldest first; the last one is installed.
     pub history: Vec<Entry>,
     /// Where something earlier was left running (`--no-start`): when that became active, on the monotonic clock.
@@ -116,6 +127,9 @@ impl Receipt {
             start_type: service.start_type,
             start_timeout_ms: u64::try_from(service.start_timeout.as_millis()).unwrap_or(u64::MAX),
             adopted: false,
+            waits: service.dependencies.waits(),
+            needs_helper: false,
+            is_watched: Care::of(service).has_probe(),
             history: Vec::new(),
             restart_due: None,
             made: Vec::new(),
@@ -139,12 +153,13 @@ impl Receipt {
             readiness: service.map_or(&self.readiness, |service| &service.readiness).clone(),
             start_type: self.start_type,
             restarts,
+            waits: self.waits,
         }
     }
 
     /// The readiness that anybody may read, and whether something was left out.
     pub fn public(readiness: &Readiness) -> (Readiness, bool) {
-        let is_private = matches!(readiness.probe, Some(Question::Command { .. }));
+        let is_private = readiness.probe.as_ref().is_some_and(Question::is_private);
         let public = Readiness {
             probe: readiness.probe.clone().filter(|_| !is_private),
             ..readiness.clone()

@@ -11,14 +11,16 @@ use serde::Serialize;
 use crate::{
     backend::Rendered,
     exit::{Exit, Failure},
-    service::{RateLimit, RestartPolicy, RunAs, Scope, Service, StartType},
+    service::{Logging, RateLimit, RestartPolicy, RunAs, Scope, Service, StartType},
 };
 
 mod back_off;
 mod devices;
 mod security;
+mod waits;
 
 const SYSTEMD: &str = include_str!("../templates/systemd.service.tera");
+const WATCH: &str = include_str!("../templates/systemd.watch.service.tera");
 
 /// The unit of ours that resets an app's restart budget after a stop that was asked for.
 pub const RESET_UNIT: &str = "autoglm-boot-reset@.service";
@@ -44,6 +46,7 @@ struct Layout<'a> {
     working_directory: String,
     environment: Vec<String>,
     environment_files: Vec<String>,
+    waits: Vec<String>,
     pre_start: Vec<String>,
     command: String,
     is_oneshot: bool,
@@ -67,19 +70,23 @@ struct LogLimit {
     burst: u32,
 }
 
-/// The systemd unit of an app, for a systemd of this version; one that is not known is taken for an old one.
-pub fn systemd(service: &Service, version: Option<u32>) -> Result<Rendered, Failure> {
-    let broken =
-        |error: tera::Error| Failure::new(Exit::Failed, format!("the template of the unit is broken: {error}"));
-    let context = tera::Context::from_serialize(&unit(service, version)).map_err(broken)?;
+/// The systemd unit of an app, for a systemd of this version; one that is not known is taken for an old one. `helper` is the
+/// copy of this program that units refer to.
+pub fn systemd(service: &Service, version: Option<u32>, helper: &Path) -> Result<Rendered, Failure> {
+    Ok(Rendered {
+        file: format!("{}.service", service.name),
+        text: render("systemd.service.tera", &unit(service, version, helper))?,
+        losses: losses(service, version),
+    })
+}
+
+fn render(name: &str, layout: &impl Serialize) -> Result<String, Failure> {
+    let broken = |error: tera::Error| Failure::new(Exit::Failed, format!("the template {name} is broken: {error}"));
+    let context = tera::Context::from_serialize(layout).map_err(broken)?;
     let templates = templates()
         .as_ref()
         .map_err(|error| Failure::new(Exit::Failed, error))?;
-    Ok(Rendered {
-        file: format!("{}.service", service.name),
-        text: templates.render("systemd.service.tera", &context).map_err(broken)?,
-        losses: losses(service, version),
-    })
+    templates.render(name, &context).map_err(broken)
 }
 
 /// The templates, read once.
@@ -87,11 +94,32 @@ fn templates() -> &'static Result<tera::Tera, String> {
     static TEMPLATES: OnceLock<Result<tera::Tera, String>> = OnceLock::new();
     TEMPLATES.get_or_init(|| {
         let mut templates = tera::Tera::default();
-        match templates.add_raw_template("systemd.service.tera", SYSTEMD) {
-            Ok(()) => Ok(templates),
-            Err(error) => Err(format!("the template of the unit is broken: {error}")),
+        for (name, text) in [("systemd.service.tera", SYSTEMD), ("systemd.watch.service.tera", WATCH)] {
+            let added = templates.add_raw_template(name, text);
+            added.map_err(|error| format!("the template {name} is broken: {error}"))?;
         }
+        Ok(templates)
     })
+}
+
+/// The unit that watches the apps of this scope.
+pub fn systemd_watch(scope: Scope, helper: &Path) -> Result<String, Failure> {
+    #[derive(Serialize)]
+    struct Layout {
+        command: String,
+        is_system: bool,
+        wanted_by: &'static str,
+    }
+    let flag = match scope {
+        Scope::System => "--system",
+        Scope::User => "--user",
+    };
+    let layout = Layout {
+        command: command_line(&[&*helper.to_string_lossy(), "watch", flag].map(str::to_owned)),
+        is_system: scope == Scope::System,
+        wanted_by: wanted_by(scope),
+    };
+    render("systemd.watch.service.tera", &layout)
 }
 
 /// The unit that resets restart budgets in this scope.
@@ -102,7 +130,7 @@ pub fn systemd_reset(scope: Scope) -> &'static str {
     }
 }
 
-fn unit(service: &Service, version: Option<u32>) -> Layout<'_> {
+fn unit<'a>(service: &'a Service, version: Option<u32>, helper: &Path) -> Layout<'a> {
     let restart = &service.restart;
     let has_budget = restart.policy != RestartPolicy::Never && restart.max_attempts > 0;
     Layout {
@@ -121,10 +149,14 @@ fn unit(service: &Service, version: Option<u32>) -> Layout<'_> {
         working_directory: path(&service.working_directory),
         environment: environment(service),
         environment_files: service.environment_files.iter().map(|file| glob_free(file)).collect(),
+        waits: waits::command(service, helper)
+            .iter()
+            .map(|argv| command_line(argv))
+            .collect(),
         pre_start: service.pre_start.iter().map(|argv| command_line(argv)).collect(),
         command: command_line(&service.command),
         is_oneshot: service.start_type == StartType::Oneshot,
-        start_timeout: seconds(service.start_timeout),
+        start_timeout: waits::start_timeout(service).map_or_else(|| "infinity".into(), seconds),
         stop_timeout: seconds(service.stop_timeout),
         stop_signal: &service.stop_signal,
         restart: match restart.policy {
@@ -139,10 +171,15 @@ fn unit(service: &Service, version: Option<u32>) -> Layout<'_> {
         rights: security::directives(service),
         log_limit: log_limit(service.logging.rate_limit),
         service_directives: raw(service, "Service"),
-        wanted_by: match service.scope {
-            Scope::System => "multi-user.target",
-            Scope::User => "default.target",
-        },
+        wanted_by: wanted_by(service.scope),
+    }
+}
+
+/// What starts it at boot.
+fn wanted_by(scope: Scope) -> &'static str {
+    match scope {
+        Scope::System => "multi-user.target",
+        Scope::User => "default.target",
     }
 }
 
@@ -252,6 +289,18 @@ fn losses(service: &Service, version: Option<u32>) -> Vec<String> {
             "restart.max_delay: no back-off under this target so far; every restart comes after restart.delay"
                 .to_owned(),
         );
+    }
+    let logging = &service.logging;
+    for (key, is_written) in [
+        ("file", logging.file.is_some()),
+        ("max_size", logging.max_size != Logging::default_max_size()),
+        ("max_files", logging.max_files != Logging::default_max_files()),
+    ] {
+        if is_written {
+            losses.push(format!(
+                "logging.{key}: output goes into the journal, which has limits of its own (journald.conf(5))"
+            ));
+        }
     }
     if let Some(millis) = service.resources.cpu_request {
         losses.push(format!(

@@ -63,6 +63,9 @@ pub struct Service {
     pub dependencies: Dependencies,
     /// How to tell that it is ready.
     pub readiness: Readiness,
+    /// How to tell that it is sick.
+    #[serde(default)]
+    pub health: Option<Health>,
     /// Limits and shares.
     pub resources: Resources,
     /// Where output goes and how much of it.
@@ -144,6 +147,27 @@ pub struct Dependencies {
     pub requires: Vec<String>,
     /// Started too, not insisted on.
     pub wants: Vec<String>,
+    /// Names of the apps among `requires`: their readiness is waited for.
+    #[serde(default)]
+    pub apps: Vec<String>,
+    /// What else must hold before the start.
+    #[serde(default)]
+    pub wait_for: Vec<Probe>,
+    /// For all of that together; zero: for ever.
+    #[serde(default)]
+    pub wait_timeout: Duration,
+}
+
+impl Dependencies {
+    /// How long may be waited before the start, where there is something to wait for; zero: for ever.
+    pub fn waits(&self) -> Option<Duration> {
+        self.has_waits().then_some(self.wait_timeout)
+    }
+
+    /// Whether there is something to wait for before the start.
+    pub fn has_waits(&self) -> bool {
+        !(self.apps.is_empty() && self.wait_for.is_empty())
+    }
 }
 
 /// How to tell that the app is ready.
@@ -170,6 +194,34 @@ impl Readiness {
     }
 }
 
+/// When the app is sick, and what is done about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// What is asked.
+    pub probe: Probe,
+    /// From the start of the process; failures within it do not count.
+    pub start_period: Duration,
+    /// From an answer to the next question.
+    pub interval: Duration,
+    /// How long one answer may take.
+    pub timeout: Duration,
+    /// It is sick after so many failures in a row.
+    pub retries: u32,
+    /// What is done about it.
+    pub action: SickAction,
+}
+
+/// What is done about an app that is sick, or not ready within its `start_timeout`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SickAction {
+    /// Its run is ended as one that failed: `[restart]` says what follows.
+    #[default]
+    Restart,
+    /// It is only told.
+    None,
+}
+
 /// One question to the app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -182,6 +234,12 @@ pub enum Probe {
         expect_status: Vec<(u16, u16)>,
         /// Must be within the body.
         expect_body: Option<String>,
+        /// Sent with the question: name, value.
+        #[serde(default)]
+        headers: Vec<(String, String)>,
+        /// Whether a redirect within the same host is followed (the manifest does not list its status).
+        #[serde(default)]
+        is_following: bool,
     },
     /// A TCP connection that is accepted.
     Tcp {
@@ -193,6 +251,22 @@ pub enum Probe {
         /// The argument list.
         argv: Vec<String>,
     },
+    /// A file that is there.
+    File {
+        /// Absolute.
+        path: PathBuf,
+    },
+}
+
+impl Probe {
+    /// Whether it may hold secrets: only the app's owner is told of it.
+    pub fn is_private(&self) -> bool {
+        match self {
+            Self::Command { .. } => true,
+            Self::Http { headers, .. } => !headers.is_empty(),
+            Self::Tcp { .. } | Self::File { .. } => false,
+        }
+    }
 }
 
 /// Limits and shares, in exact units.
@@ -214,13 +288,47 @@ pub struct Resources {
     pub shared_memory: Option<u64>,
 }
 
-/// Where output goes and how much of it. The journal is the only destination so far.
+/// Where output goes and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Logging {
+    /// As it is written; by default the journal, where there is one.
+    #[serde(default)]
+    pub destination: Option<Destination>,
+    /// The file, absolute; by default one in the target's folder of logs.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    /// A file is not longer than this, in bytes.
+    #[serde(default = "Logging::default_max_size")]
+    pub max_size: u64,
+    /// So many earlier files are kept beside the one that is written.
+    #[serde(default = "Logging::default_max_files")]
+    pub max_files: u32,
     /// The level handed to the app, in the variable that is named here.
     pub level: Option<(String, String)>,
     /// Lines within the interval before the rest of it is dropped.
     pub rate_limit: RateLimit,
+}
+
+impl Logging {
+    /// What a manifest that says nothing means: 10 MiB.
+    pub const fn default_max_size() -> u64 {
+        10 * 1024 * 1024
+    }
+
+    /// What a manifest that says nothing means.
+    pub const fn default_max_files() -> u32 {
+        5
+    }
+}
+
+/// Where output goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Destination {
+    /// The journal of systemd.
+    Journal,
+    /// Files that are rotated.
+    File,
 }
 
 /// A flood of lines must not fill the disk (`LogRateLimitBurst=`, systemd.exec(5)).

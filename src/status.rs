@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     backend::{Live, evidence::ending},
     exit::Exit,
+    health::state::Phase,
     plan::Span,
     receipt::Receipt,
     service::{Scope, StartType},
@@ -82,14 +83,30 @@ pub struct Seen<'a> {
     pub receipt: Option<&'a Receipt>,
     /// What the service manager says.
     pub live: &'a Live,
-    /// What the probe said; `None` where there is none, or it could not be asked.
-    pub answer: Option<Result<(), String>>,
+    /// What the probe said just now; asked only of what nobody watches, or was not seen to be ready yet.
+    pub answer: Answer,
+    /// Whether somebody watches.
+    pub is_watching: bool,
     /// Whether it differs from what was installed.
     pub is_drifted: bool,
     /// An intent of ours about it: whether its writer still runs.
     pub intent: Option<bool>,
     /// The monotonic clock.
     pub now: Duration,
+}
+
+/// What a probe said to `status` itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Answer {
+    /// There is none, or it may not be asked.
+    #[default]
+    Unasked,
+    /// It is well.
+    Well,
+    /// It is not: what it said.
+    Bad(String),
+    /// It said nothing in the moment that `status` has.
+    Silent,
 }
 
 /// How one app is.
@@ -125,6 +142,10 @@ pub struct Status {
     pub restarts: u32,
     /// How it ended last.
     pub last_exit: Option<String>,
+    /// Why its last run was ended, if for its health.
+    pub ended_for: Option<String>,
+    /// Whether its health is watched; `None` where there is nothing to watch.
+    pub watched: Option<bool>,
     /// The app's own version.
     pub version: Option<String>,
     /// Whose service manager.
@@ -166,6 +187,11 @@ pub fn judge(name: &str, seen: &Seen) -> Status {
         tasks_limit: live.usage.tasks_limit,
         restarts: live.restarts,
         last_exit,
+        ended_for: live.pulse.as_ref().and_then(|pulse| pulse.ended.clone()),
+        watched: seen
+            .receipt
+            .filter(|receipt| receipt.is_watched)
+            .map(|_| seen.is_watching),
         version: seen.receipt.and_then(|receipt| receipt.version.clone()),
         scope: seen.receipt.map(|receipt| receipt.scope),
         unit: live.unit.clone(),
@@ -225,17 +251,35 @@ fn word(seen: &Seen) -> (Word, String) {
 
 fn active(seen: &Seen, receipt: &Receipt) -> (Word, String) {
     let age = seen.now.saturating_sub(seen.live.active_since.unwrap_or_default());
+    if receipt.start_type == StartType::Oneshot {
+        return (Word::Ready, "it has done its work".into());
+    }
+    if let Some(pulse) = &seen.live.pulse {
+        let answer = pulse.answer.clone().unwrap_or_default();
+        return match pulse.phase {
+            Phase::Ready => (Word::Ready, String::new()),
+            Phase::Sick => (Word::Unhealthy, answer),
+            Phase::Starting if seen.answer == Answer::Well => (Word::Ready, String::new()), // a moment before it is seen
+            Phase::Starting => (Word::Starting, answer),
+        };
+    }
     match &seen.answer {
-        Some(Ok(())) => (Word::Ready, String::new()),
+        Answer::Well => (Word::Ready, String::new()),
         // Before it could be ready even once, silence is no illness.
-        Some(Err(answer)) if age < Duration::from_millis(receipt.start_timeout_ms) && seen.live.restarts == 0 => {
+        Answer::Bad(answer) if age < Duration::from_millis(receipt.start_timeout_ms) && seen.live.restarts == 0 => {
             (Word::Starting, answer.clone())
         }
-        Some(Err(answer)) => (Word::Unhealthy, answer.clone()),
-        None if receipt.is_probe_private => (Word::Running, "its readiness command may be asked by root only".into()),
-        None if receipt.start_type == StartType::Oneshot => (Word::Ready, "it has done its work".into()),
-        None if age >= receipt.readiness.settle => (Word::Ready, String::new()),
-        None => (
+        Answer::Bad(answer) => (Word::Unhealthy, answer.clone()),
+        Answer::Silent => (
+            Word::Running,
+            "whether it is ready is not known: it does not answer at once".into(),
+        ),
+        Answer::Unasked if receipt.is_watched => (
+            Word::Running,
+            "whether it is ready is not known: nobody watches it, and its probe may hold secrets".into(),
+        ),
+        Answer::Unasked if age >= receipt.readiness.settle => (Word::Ready, String::new()),
+        Answer::Unasked => (
             Word::Running,
             format!("not settled yet: {}", Span(receipt.readiness.settle)),
         ),

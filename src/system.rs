@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{platform::Signal, service};
+use crate::{health::Asker, platform::Signal, service};
 
 mod real;
 mod rooted;
@@ -225,10 +225,14 @@ pub trait Probe: Sync {
     fn euid(&self) -> u32;
     /// This program's own file.
     fn program(&self) -> PathBuf;
+    /// What is seen of it.
+    fn program_file(&self) -> Option<Entry> {
+        self.target(&self.program()).ok().flatten()
+    }
     /// Our own home folder.
     fn home(&self) -> Option<PathBuf>;
-    /// Asks the app once; `pid` is its main process. An error says what the answer was.
-    fn ask(&self, probe: &service::Probe, timeout: Duration, pid: Option<u32>) -> Result<(), String>;
+    /// Asks once. An error says what the answer was.
+    fn ask(&self, probe: &service::Probe, timeout: Duration, asker: &Asker) -> Result<(), String>;
     /// Time since boot without suspend (`CLOCK_MONOTONIC`).
     fn monotonic(&self) -> Duration;
     /// Whether another process holds the exclusive lock.
@@ -258,6 +262,8 @@ pub trait System: Probe {
     fn write_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>;
     /// Writes a file that is not there in its place, which costs less; what is there is replaced as by `write_file`.
     fn create_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>;
+    /// Copies a file of this machine, at once or not at all; `from` is a place of this machine also where `to` is one of an image.
+    fn copy(&self, from: &Path, to: &Path, mode: u32) -> io::Result<()>;
     /// Gives a file, or a link itself, to an owner; only root can, and only root has to.
     fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()>;
     /// Appends to a file that is there.

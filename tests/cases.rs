@@ -7,7 +7,7 @@ mod support;
 use std::{fmt::Write as _, fs, path::Path};
 
 use autoglm_boot::{backend::Rendered, render};
-use support::cases::{case, cases};
+use support::cases::{HELPER, case, cases};
 
 #[test]
 fn every_case_renders_the_unit_that_is_expected() {
@@ -32,13 +32,24 @@ fn every_case_renders_the_unit_that_is_expected() {
 fn since_systemd_254_a_back_off_is_two_lines_more_and_no_loss() {
     let case = case("06-restart-on-failure");
     let of_max_delay = |unit: &Rendered| unit.losses.iter().any(|loss| loss.contains("restart.max_delay"));
-    assert_eq!(render::systemd(&case.service, Some(253)).unwrap(), case.unit);
+    assert_eq!(
+        render::systemd(&case.service, Some(253), Path::new(HELPER)).unwrap(),
+        case.unit
+    );
     assert!(of_max_delay(&case.unit));
-    let unit = render::systemd(&case.service, Some(254)).unwrap();
+    let unit = render::systemd(&case.service, Some(254), Path::new(HELPER)).unwrap();
     let delay = "RestartSec=0.250\n";
     let back_off = format!("{delay}RestartSteps=7\nRestartMaxDelaySec=30\n");
     assert_eq!(unit.text, case.unit.text.replace(delay, &back_off));
     assert!(!of_max_delay(&unit));
+}
+
+#[test]
+fn what_is_said_of_log_files_is_told_as_lost_where_there_is_a_journal() {
+    let losses = case("33-log-files").unit.losses;
+    for key in ["logging.file", "logging.max_size", "logging.max_files"] {
+        assert!(losses.iter().any(|loss| loss.starts_with(key)), "{key} in {losses:?}");
+    }
 }
 
 /// The keys of the complete example, those in comments too; `# by default` and the like are no keys.

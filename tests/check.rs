@@ -249,7 +249,36 @@ fn what_contradicts_itself_is_refused() {
             "readiness = { tcp = \"h:1\", expect_status = [200] }\n",
             "only an http probe",
         ),
-        ("readiness.http = \"https://h/\"\n", "TLS is not in it"),
+        (
+            "health = { interval = \"1s\" }\n",
+            "needs one of http, tcp, command and file",
+        ),
+        ("health = { http = \"http://h/\", file = \"x\" }\n", "one probe only"),
+        (
+            "health = { file = \"x\", headers = { A = \"b\" } }\n",
+            "only an http probe",
+        ),
+        (
+            "health.file = \"x\"\nreadiness.settle = \"3s\"\n",
+            "settle means nothing beside a probe",
+        ),
+        (
+            "health = { file = \"x\", start_period = \"91s\" }\n",
+            "longer than service.start_timeout",
+        ),
+        (
+            "service.type = \"oneshot\"\nhealth.file = \"x\"\n",
+            "has no health to watch",
+        ),
+        ("dependencies.wait_for = [\"tcp://h\"]\n", "no address"),
+        ("dependencies.wait_for = [\"http://h:0/\"]\n", "no http address"),
+        ("dependencies.wait_for = [\"file://x\"]\n", "by its absolute path"),
+        ("dependencies.wait_for = [\"exec:\"]\n", "names no program"),
+        ("dependencies.wait_for = [\"/dev/x\"]\n", "nothing to wait for"),
+        (
+            "logging = { destination = \"journal\", file = \"x\" }\n",
+            "the journal has no file",
+        ),
         ("readiness.tcp = \"tcp://h:1\"\n", "write \"h:1\""),
         ("dependencies.after = [\"a\"]\n", "cannot depend on itself"),
         ("dependencies.wants = [\"a.service\"]\n", "cannot depend on itself"),
@@ -274,6 +303,40 @@ fn defaults_follow_from_what_is_written() {
         panic!("an http probe")
     };
     assert_eq!(expect_status, [(200, 399)]);
+    let text = "health = { http = \"http://h/\", timeout = \"2s\", expect_status = [302] }\nlogging.file = \"x.log\"\n";
+    let service = checked(text).service;
+    let health = service.health.unwrap();
+    assert_eq!(service.readiness.probe.as_ref(), Some(&health.probe), "asked for both");
+    assert_eq!(service.readiness.timeout, Duration::from_secs(2));
+    assert_eq!((health.retries, health.interval), (3, Duration::from_secs(10)));
+    assert!(
+        matches!(
+            health.probe,
+            service::Probe::Http {
+                is_following: false,
+                ..
+            }
+        ),
+        "a status that is listed is an answer"
+    );
+    assert_eq!(service.logging.file.unwrap(), Path::new("/srv/app/x.log"));
+    let text =
+        "dependencies = { requires = [\"db\", \"pg.service\"], wait_for = [\"exec:./run -q\", \"file:///dev/x\"] }\n";
+    let dependencies = checked(text).service.dependencies;
+    assert_eq!(dependencies.apps, ["db"], "only apps have a readiness");
+    let argv = ["/srv/app/run".to_owned(), "-q".into()].into();
+    assert_eq!(dependencies.wait_for[0], service::Probe::Command { argv });
+    assert_eq!(dependencies.waits(), Some(Duration::from_mins(2)));
+}
+
+#[test]
+fn https_is_refused_by_a_build_without_tls() {
+    let text = "readiness.http = \"https://h/\"\n";
+    if cfg!(feature = "tls") {
+        checked(text);
+    } else {
+        refused(0, text, Exit::Usage, "TLS is not in it");
+    }
 }
 
 #[test]
@@ -287,6 +350,12 @@ fn what_is_probably_not_meant_is_a_warning() {
         ("service.command = \"./run a b\"\n", None),
         ("service.command = [\"./run\", \"&&\", \"$HOME\"]\n", None),
         ("restart = { delay = \"2m\", window = \"10m\" }\n", Some("too short")),
+        ("health = { file = \"x\", interval = \"1m\" }\n", Some("never given up")),
+        (
+            "health = { file = \"x\", interval = \"1m\", action = \"none\" }\n",
+            None,
+        ),
+        ("health.file = \"x\"\n", None),
         ("restart = { delay = \"119s\", window = \"10m\" }\n", None),
         (
             "restart = { delay = \"5s\", max_delay = \"5m\", max_attempts = 10 }\n",

@@ -27,7 +27,7 @@ use clap::{CommandFactory as _, Parser as _};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "install",
     "status",
     "list",
@@ -42,6 +42,7 @@ const VERBS: [&str; 15] = [
     "security",
     "check",
     "render",
+    "probe",
     "run",
 ];
 
@@ -583,12 +584,7 @@ fn a_wrong_value_is_shown_in_its_place_with_its_repair() {
             "\"ok\"",
             "statuses from 100 to 599",
         ),
-        (
-            "readiness",
-            "http = \"https://h/\"",
-            "\"https://h/\"",
-            "ask the app itself",
-        ),
+        ("readiness", "http = \"ftp://h/\"", "\"ftp://h/\"", "write it like"),
         ("resources", "memory = true", "true", "like \"512Mi\""),
         (
             "logging",

@@ -144,7 +144,7 @@ fn hello_installs_answers_survives_a_kill_and_leaves_nothing() {
 
     let said = home.run(&["install"], 0);
     assert!(
-        said.contains("app: installed and ready") && said.contains("not enabled at boot"),
+        said.contains("app: installed and ready") && said.contains("enabled at boot: no"),
         "{said}"
     );
     assert!(answers());

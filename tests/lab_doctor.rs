@@ -18,7 +18,7 @@ import http.server, os, sys
 port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200); self.end_headers(); self.wfile.write(b'well')
+        self.send_response(500 if os.path.exists('sick') else 200); self.end_headers(); self.wfile.write(b'well')
     def log_message(self, *words): pass
 http.server.HTTPServer(('127.0.0.1', port), Answer).serve_forever()
 ";
@@ -236,6 +236,18 @@ const RUNS: &[Case] = &[
         "systemd-run -q --unit=squatter2 python3 $PWD/serve.py 8203; until curl -s http://127.0.0.1:8203/; do sleep 0.1; done",
     ),
     Case(
+        "unwatched",
+        After,
+        "service.command = [\"python3\", \"serve.py\", \"8204\"]\nreadiness.http = \"http://127.0.0.1:8204/\"\n",
+        "systemctl -q stop autoglm-boot-watch",
+    ),
+    Case(
+        "unhealthy",
+        After,
+        "service.command = [\"/bin/sh\", \"-c\", \"rm -f sick; exec python3 serve.py 8205\"]\nhealth = { http = \"http://127.0.0.1:8205/\", interval = \"200ms\", retries = 1, action = \"none\" }\n",
+        "touch sick; until autoglm-boot status APP | grep -q unhealthy; do sleep 0.1; done",
+    ),
+    Case(
         "port-privileged",
         Before,
         "service.command = [\"python3\", \"serve.py\", \"81\"]\nreadiness.http = \"http://127.0.0.1:81/\"\nsecurity.profile = \"none\"\n",
@@ -408,7 +420,7 @@ fn one(lab: &Lab, name: &str, Case(id, when, lines, make): &Case, by_hand: &str)
     } else {
         "service.command = [\"./run\"]\n"
     };
-    let settle = if lines.contains("readiness.") {
+    let settle = if lines.contains("readiness.") || lines.contains("health = ") {
         ""
     } else {
         "readiness.settle = \"500ms\"\n"

@@ -52,6 +52,7 @@ impl Hands<'_> {
                 system.create_file(path, text.as_bytes(), 0o600).map_err(failed)?;
             }
             Step::WriteFile { path, text, mode } => system.write_file(path, text.as_bytes(), *mode).map_err(failed)?,
+            Step::Copy { from, path, mode } => system.copy(from, path, *mode).map_err(failed)?,
             Step::Link { path, target } => system.link(path, target).map_err(failed)?,
             Step::Remove { path } => system.remove(path).map_err(failed)?,
             Step::Rmdir { path } => {

@@ -14,6 +14,10 @@ use crate::{
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// So long, or as long as the slowest of them may take, an app waits for what it requires before its own time begins.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// Beyond the wait of an app for others, which its unit ends.
+const SLACK: Duration = Duration::from_secs(15);
+/// Longer than anybody waits.
+const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 /// The latest, where no probe has an interval of its own.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -69,7 +73,19 @@ impl<'a> Waits<'a> {
             Condition::Ready { readiness, .. } if readiness.probe.is_some() => Some(readiness.interval),
             _ => None,
         });
-        let most = open.iter().map(|wait| wait.deadline).fold(PATIENCE, Duration::max);
+        let waits = open.iter().map(|wait| match wait.condition {
+            Condition::Ready {
+                waits: Some(Duration::ZERO),
+                ..
+            } => FOR_EVER,
+            Condition::Ready { waits, .. } => waits.unwrap_or_default() + SLACK,
+            _ => Duration::ZERO,
+        });
+        let most = open
+            .iter()
+            .map(|wait| wait.deadline)
+            .chain(waits)
+            .fold(PATIENCE, Duration::max);
         Self {
             hands,
             is_steadfast,
@@ -127,7 +143,7 @@ impl<'a> Waits<'a> {
                     wait.reason = "waits for what it requires".into();
                     self.open.push(wait);
                 }
-                Err(failure) => ended.push((wait.task, Err(failure))),
+                Err(failure) => ended.push((wait.task, Err(evidence::with_cause(failure, &wait.reason)))),
             }
         }
         Ok(Some(ended))

@@ -6,7 +6,7 @@ use super::{
     Answer, Backend, Live,
     evidence::{self, Sight},
 };
-use crate::{exit::Failure, plan::Condition, service::Probe as Question, system::Probe};
+use crate::{exit::Failure, health::Asker, plan::Condition, service::Probe as Question, system::Probe};
 
 /// So many probes are under way at once.
 const ASKED_AT_ONCE: usize = 32;
@@ -113,10 +113,17 @@ fn one<'a>(
                 readiness,
                 start_type,
                 restarts,
+                waits,
                 ..
             },
             Some(live),
-        ) => evidence::sight(backend, look, (readiness, *start_type), *restarts, live),
+        ) => evidence::sight(
+            backend,
+            look,
+            (readiness, *start_type),
+            (*restarts, waits.is_some()),
+            live,
+        ),
         (Condition::Running { .. }, Some(live)) => answer(live.active == "active", &live.active),
         (Condition::Stopped { .. }, Some(live)) => {
             answer(matches!(live.active.as_str(), "inactive" | "failed"), &live.active)
@@ -145,7 +152,7 @@ pub type Asked<'a> = (&'a Question, Duration, Option<u32>);
 
 /// Asks all of them, some at a time; the answers in their order.
 pub fn ask(look: &dyn Probe, asked: &[Asked]) -> Vec<Result<(), String>> {
-    let ask_one = |&(probe, timeout, pid): &Asked| look.ask(probe, timeout, pid);
+    let ask_one = |&(probe, timeout, pid): &Asked| look.ask(probe, timeout, &Asker::Process(pid));
     if let [only] = asked {
         return vec![ask_one(only)];
     }

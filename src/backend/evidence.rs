@@ -5,6 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use super::{Answer, Backend, Live};
 use crate::{
     exit::{Exit, Failure},
+    health::state::Phase,
     plan::{Condition, Span},
     service::{Probe as Question, Readiness, StartType},
     system::Probe,
@@ -12,6 +13,10 @@ use crate::{
 
 /// Restarts that an app with a probe may need before it is ready: it may have to wait for another one.
 const CRASHES_BEFORE_READY: u32 = 2;
+
+/// Before and behind how an app ended that waits for its restart.
+const ENDED: &str = "ended (";
+const UNTIL_RESTART: &str = "), waiting for its restart";
 
 /// What is seen of an app that was told to start, before its probe is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +32,7 @@ pub fn sight<'a>(
     backend: &dyn Backend,
     look: &dyn Probe,
     (readiness, start_type): (&'a Readiness, StartType),
-    restarts: u32,
+    (restarts, has_waits): (u32, bool),
     live: &Live,
 ) -> Result<Sight<'a>, Failure> {
     let allowed = if readiness.probe.is_some() {
@@ -35,11 +40,15 @@ pub fn sight<'a>(
     } else {
         0
     };
-    if live.active == "inactive" && live.has_job {
+    let is_before_start = live.active == "activating" && live.sub == "start-pre";
+    if (live.active == "inactive" && live.has_job) || (is_before_start && has_waits) {
         return Ok(Sight::Answer(Answer::Queued));
     }
     if let Some(state) = not_active(backend, look, live, restarts, allowed)? {
         return Ok(Sight::Answer(Answer::NotYet(state)));
+    }
+    if let Some(answer) = watched(backend, look, readiness, live) {
+        return Ok(Sight::Answer(answer));
     }
     if let Some(probe) = &readiness.probe {
         return Ok(Sight::Ask(probe));
@@ -51,6 +60,23 @@ pub fn sight<'a>(
     } else {
         Answer::NotYet(format!("running for {}", Span(age)))
     }))
+}
+
+/// What the watcher says of it: where there is one, it is the one to say. `None` where nobody watches.
+fn watched(backend: &dyn Backend, look: &dyn Probe, readiness: &Readiness, live: &Live) -> Option<Answer> {
+    /// By then it has seen that the app runs.
+    const SEEN: Duration = Duration::from_secs(5);
+    match &live.pulse {
+        Some(pulse) if pulse.phase == Phase::Ready => Some(Answer::Yes),
+        Some(pulse) => Some(Answer::NotYet(
+            pulse.answer.clone().unwrap_or_else(|| "it was just started".into()),
+        )),
+        None => {
+            let age = look.monotonic().saturating_sub(live.active_since.unwrap_or_default());
+            let is_due = readiness.probe.is_some() && age < SEEN && backend.is_watching(look);
+            is_due.then(|| Answer::NotYet("it was just started".into()))
+        }
+    }
 }
 
 /// `None` for an app that is active; else what it does instead. An error if it will not become active any more.
@@ -73,6 +99,8 @@ fn not_active(
     }
     match live.active.as_str() {
         "active" => Ok(None),
+        // What it requires is restarted, and it with it (`Requires=`, systemd.unit(5)).
+        "failed" if live.has_job => Ok(Some("started again with what it requires".into())),
         "failed" => Err(failure(backend, look, live, "it failed before it was ready")),
         "inactive" if !live.has_job => {
             let what = if !live.is_loaded() {
@@ -84,7 +112,7 @@ fn not_active(
             };
             Err(failure(backend, look, live, what))
         }
-        _ if live.is_between_restarts() => Ok(Some(format!("ended ({}), waiting for its restart", ending(live)))),
+        _ if live.is_between_restarts() => Ok(Some(format!("{ENDED}{}{UNTIL_RESTART}", ending(live)))),
         state => Ok(Some(format!("{state} ({})", live.sub))),
     }
 }
@@ -104,6 +132,20 @@ pub fn failure(backend: &dyn Backend, look: &dyn Probe, live: &Live, what: &str)
         }
     }
     Failure::new(Exit::Failed, message).repair(advice(live)).of(live)
+}
+
+/// The failure of an app that has been started again since it ended: how it ended was seen before.
+pub fn with_cause(mut failure: Failure, seen: &str) -> Failure {
+    let is_known = failure.message.contains("\n  cause: ");
+    if let Some(end) = seen
+        .strip_prefix(ENDED)
+        .and_then(|rest| rest.strip_suffix(UNTIL_RESTART))
+        && !is_known
+    {
+        let at = failure.message.find('\n').unwrap_or(failure.message.len());
+        failure.message.insert_str(at, &format!("\n  cause: {end}"));
+    }
+    failure
 }
 
 /// A failure of a wait that took too long.
@@ -145,6 +187,7 @@ pub fn ending(live: &Live) -> String {
         "oom-kill" => "the kernel ended it for want of memory; in the end: ",
         "watchdog" => "it stopped answering the watchdog; in the end: ",
         "no-manager" => return "the user's service manager does not run: nobody is logged in, nor lingers".into(),
+        "unhealthy" => "it was unhealthy; in the end: ",
         "supervisor" => return "its supervisor was killed, and it with it".into(),
         "resources" => "the service manager could not start it (see the journal)",
         _ => "",

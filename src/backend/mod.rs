@@ -11,6 +11,7 @@ use crate::{
     plan::{OwnFolder, Plan, Step},
     receipt::{Receipt, Store},
     service::{RunAs, Scope, Service},
+    supervisor::Rooms,
     system::{Cmd, Output, Probe},
 };
 
@@ -53,7 +54,7 @@ pub trait Backend: Sync {
     /// Everything an install or uninstall of these apps depends on.
     fn state(&self, look: &dyn Probe, apps: &[String]) -> Result<State, Failure>;
     /// Where nothing of this target starts at boot: what to do about it.
-    fn boot_hint(&self, _app: &str) -> Option<String> {
+    fn boot_hint(&self) -> Option<&'static str> {
         None
     }
     /// What an install of these apps has to do; the state is of them, in their order.
@@ -64,6 +65,8 @@ pub trait Backend: Sync {
     fn control(&self, verb: Control, receipt: &Receipt, live: &Live, wait: Option<Duration>) -> Plan;
     /// Whether the service manager answers (a user's may not run yet).
     fn is_reachable(&self, look: &dyn Probe) -> bool;
+    /// Whether the health of the apps is watched.
+    fn is_watching(&self, look: &dyn Probe) -> bool;
     /// Whether a user's services outlive a logout.
     fn is_lingering(&self, look: &dyn Probe, user: &str) -> bool;
     /// Makes a failure of a command that did not exit 0, with what the service manager knows about it.
@@ -72,8 +75,8 @@ pub trait Backend: Sync {
     fn last_lines(&self, look: &dyn Probe, live: &Live) -> Vec<String>;
     /// What the app said, and what was said of it, since so long ago: the last few hundred lines.
     fn said(&self, look: &dyn Probe, unit: &str, since: Duration) -> Vec<String>;
-    /// The command that shows the app's output.
-    fn logs(&self, look: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Cmd, Failure>;
+    /// Where the app's output is to be found.
+    fn logs(&self, look: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Logs, Failure>;
 }
 
 /// The native artefact of one app.
@@ -213,6 +216,15 @@ pub struct LogQuery {
     pub lines: Option<u32>,
     /// From this time on: `-10m`, `10m`, `2026-11-23 12:00`, as journalctl(1) takes it.
     pub since: Option<String>,
+}
+
+/// Where an app's output is to be found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Logs {
+    /// This command shows it.
+    Command(Cmd),
+    /// A supervisor of ours passes it through, or has it in files.
+    Supervisor(Rooms),
 }
 
 /// An answer to a [`Condition`](crate::plan::Condition).

@@ -4,11 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::systemd::Helper;
 use crate::{
+    health::pulse::Pulse,
     history::Version,
     receipt::{Original, Receipt, ScopeRecord},
     service::Service,
-    supervisor::Rooms,
 };
 
 /// What the service manager says of one unit.
@@ -53,6 +54,15 @@ pub struct Live {
     pub has_job: bool,
     /// When it last left the inactive state, on the monotonic clock.
     pub started: Option<Duration>,
+    /// When its main process was started last, on the monotonic clock.
+    #[serde(default)]
+    pub main_started: Option<Duration>,
+    /// The identity of its run (`InvocationID`).
+    #[serde(default)]
+    pub invocation: String,
+    /// Its health, as whoever watches it tells it.
+    #[serde(default)]
+    pub pulse: Option<Pulse>,
     /// Whether it is certain that the service manager holds nothing of that name, not even that something else refers to it.
     #[serde(default)]
     pub is_nowhere: bool,
@@ -130,6 +140,8 @@ pub struct ScopeState {
     pub is_lingering: bool,
     /// Whether the scope's unit that resets restart budgets is there as we write it.
     pub has_reset_unit: bool,
+    /// What is there of the helper that units refer to.
+    pub helper: Helper,
     /// Folders of the native artefacts that are missing, outermost first.
     pub missing: Vec<PathBuf>,
 }
@@ -153,8 +165,8 @@ pub struct AppState {
     pub version: Option<Version>,
     /// What `--adopt` replaced.
     pub original: Option<Original>,
-    /// Where an embedded supervisor keeps its things.
-    pub rooms: Option<Rooms>,
+    /// What an embedded supervisor leaves of it, and nobody else needs.
+    pub leftovers: Vec<PathBuf>,
 }
 
 /// What lies at the unit's path.

@@ -67,8 +67,15 @@ impl Checker<'_> {
             self.check_length(argv.iter().map(String::len), span);
             self.check_number(argv, &service.environment, span);
         }
-        if let (Some(Probe::Command { argv }), Some(at)) = (&service.readiness.probe, &m.readiness.command) {
-            self.check_length(argv.iter().map(String::len), &at.span);
+        let health = m.health.as_ref().and_then(|health| health.value.probe.command.as_ref());
+        let asked = [
+            (service.readiness.probe.as_ref(), m.readiness.probe.command.as_ref()),
+            (service.health.as_ref().map(|health| &health.probe), health),
+        ];
+        for (probe, at) in asked {
+            if let (Some(Probe::Command { argv }), Some(at)) = (probe, at) {
+                self.check_length(argv.iter().map(String::len), &at.span);
+            }
         }
         if let Some(at) = &m.app.description
             && at.value.len() * 2 > LONGEST_LINE

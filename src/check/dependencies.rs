@@ -1,4 +1,6 @@
-//! `[dependencies]`: an app's name becomes its unit; anything else must be a unit's name already.
+//! `[dependencies]`: an app's name becomes its unit; anything else must be a unit's name already. And what is waited for.
+
+use std::{path::PathBuf, time::Duration};
 
 use super::Checker;
 use crate::{manifest::At, service::Dependencies, values};
@@ -18,13 +20,23 @@ const KINDS: [&str; 11] = [
     "swap",
 ];
 
+/// How long is waited before the start, where nothing is written.
+const WAIT: Duration = Duration::from_mins(2);
+
 impl Checker<'_> {
-    pub(super) fn dependencies(&mut self) -> Dependencies {
+    pub(super) fn dependencies(&mut self, path: &[PathBuf]) -> Dependencies {
         let written = &self.manifest.dependencies;
         Dependencies {
             after: self.units(&written.after),
             requires: self.units(&written.requires),
             wants: self.units(&written.wants),
+            apps: apps(&written.requires),
+            wait_for: written
+                .wait_for
+                .iter()
+                .filter_map(|condition| self.condition(condition, path))
+                .collect(),
+            wait_timeout: written.wait_timeout.as_ref().map_or(WAIT, |at| at.value),
         }
     }
 
@@ -44,6 +56,12 @@ impl Checker<'_> {
         }
         units
     }
+}
+
+/// Those that are named as apps, not as units.
+fn apps(names: &[At<String>]) -> Vec<String> {
+    let names = names.iter().map(|name| &name.value);
+    names.filter(|name| values::is_app(name)).cloned().collect()
 }
 
 fn unit(name: &str) -> Option<String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Checker, or};
 use crate::{
     plan::Span,
-    service::{Restart, RestartPolicy, StartType},
+    service::{Health, Restart, RestartPolicy, SickAction, StartType},
     supervisor::state::backoff,
 };
 
@@ -59,6 +59,28 @@ impl Checker<'_> {
             ));
         }
         restart
+    }
+}
+
+impl Checker<'_> {
+    /// An illness takes its time to be noticed: a budget that never fills up is none.
+    pub(super) fn check_illness(&mut self, restart: &Restart, health: Option<&Health>) {
+        let Some(health) = health.filter(|health| health.action == SickAction::Restart) else {
+            return;
+        };
+        if restart.policy == RestartPolicy::Never || restart.max_attempts == 0 {
+            return;
+        }
+        let noticed = health.interval.saturating_mul(health.retries);
+        let all = waits(restart).saturating_add(noticed.saturating_mul(restart.max_attempts));
+        if all >= restart.window && waits(restart) < restart.window {
+            self.warnings.push(format!(
+                "restart.window is too short for {} illnesses to be noticed in, which takes {} at least: an app that is \
+                 sick again and again is never given up",
+                restart.max_attempts,
+                Span(all)
+            ));
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Checker;
 use crate::{
     program::Interpreter,
-    service::{Needs, Network, Profile, RunAs, Scope, Security, Service},
+    service::{Needs, Network, Probe, Profile, RunAs, Scope, Security, Service},
     system::{EntryKind, MOST_LINKS, Probe as Look},
 };
 
@@ -136,9 +136,17 @@ impl Checker<'_> {
         let Some(at) = m.security.network.as_ref().filter(|_| network == Network::None) else {
             return;
         };
-        if m.readiness.http.is_some() || m.readiness.tcp.is_some() {
-            let message = "with network = \"none\" its readiness cannot be asked over the network";
-            self.wrong(message, &at.span, "take \"loopback\", or a readiness.command");
+        let health = m.health.as_ref().map(|health| &health.value.probe);
+        let over_network =
+            |at: &&crate::manifest::At<String>| at.value.starts_with("tcp://") || at.value.starts_with("http");
+        if let Some(wait) = m.dependencies.wait_for.iter().find(over_network) {
+            let message = "with security.network = \"none\" this can never hold";
+            self.wrong(message, &wait.span, "take it out, or another security.network");
+        }
+        let mut probes = health.into_iter().chain([&m.readiness.probe]);
+        if probes.any(|probe| probe.http.is_some() || probe.tcp.is_some()) {
+            let message = "with network = \"none\" its readiness and health cannot be asked over the network";
+            self.wrong(message, &at.span, "take \"loopback\", or a command as probe");
         }
     }
 
@@ -225,7 +233,8 @@ fn needs(look: &dyn Look, service: &Service, security: &Security) -> Needs {
     let folder = &service.working_directory;
     let is_systems = OF_THE_SYSTEM.iter().any(|of| folder.starts_with(of));
     Needs {
-        home: uses_home(service, &programs),
+        // A user's helper, which waits for others, lies in its home.
+        home: uses_home(service, &programs) || (service.scope == Scope::User && service.dependencies.has_waits()),
         gpu: uses_gpu(service, security),
         usb: uses_usb(service, security),
         low_port: service.ports().iter().any(|port| port.number < 1024),
@@ -289,7 +298,9 @@ fn uses_gpu(service: &Service, security: &Security) -> bool {
         matches!(key.as_str(), "CUDA_VISIBLE_DEVICES" | "NVIDIA_VISIBLE_DEVICES")
             && !matches!(value.as_str(), "" | "-1" | "none" | "void")
     };
+    let waits_for = |probe: &Probe| matches!(probe, Probe::File { path } if path.starts_with("/dev") && path.to_string_lossy().contains("nvidia"));
     service.requirements.cuda.is_some()
+        || service.dependencies.wait_for.iter().any(waits_for)
         || security.devices.iter().any(|device| device.contains("nvidia"))
         || service.environment.iter().any(is_set)
 }

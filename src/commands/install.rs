@@ -137,8 +137,8 @@ pub(super) fn install(
     if let [only] = answers.as_slice() {
         return Ok((Exit::Ok, only.clone()));
     }
-    if let Some(hint) = backend.boot_hint("NAME") {
-        context.report.note(&hint);
+    if let Some(hint) = backend.boot_hint() {
+        context.report.note(hint);
     }
     Ok(sum_up(context, &outcomes, &answers, &dropped))
 }

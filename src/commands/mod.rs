@@ -30,11 +30,13 @@ mod list;
 mod logs;
 mod manifests;
 mod privilege;
+mod probe;
 mod render;
 mod run;
 mod security;
 mod status;
 mod uninstall;
+mod watch;
 
 use apps::{Installed, backend_of, installed, meant, native, not_installed, scopes};
 use privilege::{act_for, invoker, need_privilege};
@@ -114,6 +116,9 @@ fn verb(context: &mut Context, verb: Verb) -> Outcome {
         Verb::Security(args) => security::run(context, &args),
         Verb::Check(args) => check_manifest::run(context, &args),
         Verb::Render(args) => render::run(context, &args),
+        Verb::Probe(args) => probe::run(context, &args),
+        Verb::Watch(args) => watch::watch(context, &args),
+        Verb::Wait(args) => watch::wait(context, &args),
         Verb::Run(args) => run::run(context, &args),
         Verb::Supervisor(args) => run::control(context, &args),
     }
@@ -149,7 +154,8 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Doctor(args) => args.json,
         Verb::Security(args) => args.json,
         Verb::Check(args) => args.json,
-        Verb::Logs(_) | Verb::Render(_) | Verb::Run(_) | Verb::Supervisor(_) => false,
+        Verb::Probe(args) => args.json,
+        Verb::Logs(_) | Verb::Render(_) | Verb::Run(_) | Verb::Supervisor(_) | Verb::Watch(_) | Verb::Wait(_) => false,
     }
 }
 

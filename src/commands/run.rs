@@ -2,64 +2,119 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Context, Outcome, checked, meant, not_installed};
+use super::{Context, Outcome, manifests, meant, not_installed};
 use crate::{
     backend::{Backend as _, embedded::Embedded},
     cli,
     exit::{Exit, Failure},
     service::{Scope, Service},
-    supervisor::{self, Rooms, Stage, client, state},
+    supervisor::{
+        self, Ended, Rooms, Stage, client,
+        crew::{self, Member},
+        state,
+    },
     system::Cmd,
 };
 
 /// How long a stop may take beyond the manifest's own limit.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// Keeps an app in the foreground.
+/// What is to be kept: the service, and the words of the command line that name it alone.
+type Kept = (Service, Vec<String>);
+
+/// Keeps apps in the foreground.
 pub(super) fn run(context: &mut Context, args: &cli::Run) -> Outcome {
-    let (backend, service) = if let Some(manifest) = &args.manifest {
-        let service = checked(context, manifest, &args.scope)?.service;
-        (Embedded::new(&context.host, service.scope), service)
-    } else {
-        let name = meant(context, args.name.as_deref(), &args.scope)?;
-        installed(context, &name, &args.scope)?
+    let mut kept = kept(context, args)?;
+    if args.all || kept.len() > 1 {
+        return together(context, kept);
+    }
+    let Some((service, _)) = kept.pop() else {
+        return Err(Failure::new(Exit::NotInstalled, "no app is installed"));
     };
+    let backend = Embedded::new(&context.host, service.scope);
     for loss in backend.render(&service)?.losses {
         context.report.warn(&format!("not expressed as written: {loss}"));
     }
     let rooms = backend.rooms(context.system, &service.name);
-    serve(context, &service, &rooms, Stage::Foreground)
+    let stage = if args.among { Stage::Among } else { Stage::Foreground };
+    serve(context, &service, &rooms, stage)
+}
+
+fn kept(context: &mut Context, args: &cli::Run) -> Result<Vec<Kept>, Failure> {
+    if !args.manifest.is_empty() {
+        let files = manifests::files(context, &args.manifest)?;
+        let (checked, _) = manifests::checked(context, &files, &args.scope, false)?;
+        let services = manifests::in_order(checked)?.into_iter().map(|checked| checked.service);
+        let named = |service: Service| {
+            let words = vec!["--manifest".into(), service.manifest.display().to_string()];
+            (service, words)
+        };
+        return Ok(services.map(named).collect());
+    }
+    let names = if args.all {
+        let scope = args.scope.scope().unwrap_or(context.host.default_scope());
+        let receipts = context.host.store(scope).receipts(context.system)?;
+        receipts.into_iter().map(|receipt| receipt.name).collect()
+    } else if args.names.is_empty() {
+        vec![meant(context, None, &args.scope)?]
+    } else {
+        args.names.clone()
+    };
+    names
+        .into_iter()
+        .map(|name| Ok((installed(context, &name, &args.scope)?, vec![name])))
+        .collect()
+}
+
+/// Several at once, or all there are.
+fn together(context: &Context, kept: Vec<Kept>) -> Outcome {
+    let Some((first, _)) = kept.first() else {
+        return Err(Failure::new(Exit::NotInstalled, "no app is installed")
+            .repair("install one first, or name a manifest: --manifest FILE"));
+    };
+    let scope = first.scope;
+    let rooms = Embedded::new(&context.host, scope).rooms(context.system, &first.name);
+    supervisor::make_folders(&rooms, context.system)?;
+    let member = |service: Service, mut words: Vec<String>| {
+        words.extend([flag(scope).into(), "--among".into()]);
+        Member {
+            keep: Cmd::new(
+                &context.host.program.to_string_lossy(),
+                std::iter::once("run".into()).chain(words),
+            ),
+            service,
+        }
+    };
+    let members = kept
+        .into_iter()
+        .map(|(service, words)| member(service, words))
+        .collect();
+    let later = |name: &str| {
+        let service = context.host.store(scope).service(name, context.system)?;
+        Some(member(service, vec![name.into()]))
+    };
+    Ok(ended(crew::run(members, &rooms, context.system, later)?))
 }
 
 /// The hidden verb: what systemctl(1) is to systemd.
 pub(super) fn control(context: &mut Context, args: &cli::Supervisor) -> Outcome {
     let name = &args.name;
-    let backend = Embedded::new(&context.host, args.scope.scope().unwrap_or(Scope::System));
+    let scope = args.scope.scope().unwrap_or(Scope::System);
+    let backend = Embedded::new(&context.host, scope);
     let service = backend.store().service(name, context.system); // not there while it comes or goes
     let rooms = backend.rooms(context.system, name);
     let patience = service
         .as_ref()
         .map_or(Duration::from_secs(90), |service| service.stop_timeout)
         + SLACK;
-    let start = |context: &Context| {
-        let scope = if args.scope.scope() == Some(Scope::User) {
-            "--user"
-        } else {
-            "--system"
-        };
-        let program = context.host.program.to_string_lossy();
-        let serve = Cmd::new(&program, ["supervisor", "serve", scope, name]);
-        client::start(context.system, &serve, &rooms)
-    };
+    let program = context.host.program.to_string_lossy();
+    let in_background = Cmd::new(&program, ["supervisor", "serve", flag(scope), name]);
     match args.verb {
-        cli::SupervisorVerb::Start => start(context)?,
+        cli::SupervisorVerb::Start => client::start(context.system, &in_background, &rooms)?,
         cli::SupervisorVerb::Stop => client::stop(context.system, &rooms, patience)?,
-        cli::SupervisorVerb::Restart => {
-            client::stop(context.system, &rooms, patience)?;
-            start(context)?;
-        }
+        cli::SupervisorVerb::Restart => client::restart(context.system, &in_background, &rooms, patience)?,
         cli::SupervisorVerb::Serve => {
             let service = service.ok_or_else(|| not_installed(name))?;
             return serve(context, &service, &rooms, Stage::Background);
@@ -68,22 +123,38 @@ pub(super) fn control(context: &mut Context, args: &cli::Supervisor) -> Outcome 
     Ok((Exit::Ok, json!({})))
 }
 
+fn flag(scope: Scope) -> &'static str {
+    match scope {
+        Scope::System => "--system",
+        Scope::User => "--user",
+    }
+}
+
 fn serve(context: &Context, service: &Service, rooms: &Rooms, stage: Stage) -> Outcome {
     supervisor::make_folders(rooms, context.system)?;
-    let outcome = supervisor::run(service, rooms, stage, context.system)?;
+    match supervisor::run(service, rooms, stage, context.system)? {
+        Ended::Over(outcome) => Ok(ended(outcome)),
+        Ended::Renewed => {
+            let words = context.args.iter().skip(1).map(|word| word.to_string_lossy());
+            let again = Cmd::new(&context.host.program.to_string_lossy(), words);
+            let error = context.system.become_command(&again);
+            Err(Failure::new(Exit::Failed, format!("cannot run `{again}`: {error}")))
+        }
+    }
+}
+
+fn ended(outcome: state::Outcome) -> (Exit, Value) {
     let exit = match outcome {
         state::Outcome::Stopped | state::Outcome::Done => Exit::Ok,
         state::Outcome::Failed | state::Outcome::Exhausted => Exit::Failed,
     };
-    Ok((exit, json!({})))
+    (exit, json!({}))
 }
 
-fn installed(context: &Context, name: &str, wish: &cli::ScopeArgs) -> Result<(Embedded, Service), Failure> {
-    for scope in super::scopes(context, wish) {
-        let backend = Embedded::new(&context.host, scope);
-        if let Some(service) = backend.store().service(name, context.system) {
-            return Ok((backend, service));
-        }
-    }
-    Err(not_installed(name))
+fn installed(context: &Context, name: &str, wish: &cli::ScopeArgs) -> Result<Service, Failure> {
+    let stores = super::scopes(context, wish)
+        .into_iter()
+        .map(|scope| context.host.store(scope));
+    let found = stores.into_iter().find_map(|store| store.service(name, context.system));
+    found.ok_or_else(|| not_installed(name))
 }

@@ -1,20 +1,26 @@
 //! `status`
 
-use std::{cell::OnceCell, collections::BTreeMap, path::Path};
+use std::{
+    cell::OnceCell,
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
 use super::{Context, Installed, Outcome, backend_of, installed, meant, native};
 use crate::{
-    backend::{self, Backend, Live, conditions},
+    backend::{self, Backend, Live},
     cli,
     exit::{Exit, Failure},
+    health::{Asker, state::Phase},
     journal,
     plan::Span,
     receipt::{self, Receipt, Store},
-    service::{Probe as Question, Readiness},
+    service::Probe as Question,
     session,
-    status::{Seen, Status, Word, judge},
+    status::{Answer, Seen, Status, Word, judge},
     system::Probe,
 };
 
@@ -92,7 +98,6 @@ fn of(look: &dyn Probe, backend: &dyn Backend, names: &[&str]) -> Result<Vec<Sta
 /// What the records say of an app.
 struct Recorded {
     receipt: Option<Receipt>,
-    readiness: Option<Readiness>,
     is_drifted: bool,
 }
 
@@ -100,7 +105,6 @@ impl Recorded {
     fn of(look: &dyn Probe, store: &Store, name: &str) -> Result<Self, Failure> {
         let receipt = store.receipt(name, look)?;
         Ok(Self {
-            readiness: readiness(look, store, name, receipt.as_ref()),
             is_drifted: receipt.as_ref().is_some_and(|receipt| is_drifted(look, receipt)),
             receipt,
         })
@@ -134,14 +138,17 @@ fn at_once(look: &dyn Probe, backend: &dyn Backend, names: &[&str]) -> Result<Ve
             (app.as_str(), *is_at_work)
         })
         .collect();
-    let mut answers = answers(look, &lives, &recorded).into_iter();
-    let judged = names.iter().zip(&lives).zip(&recorded).map(|((name, live), recorded)| {
+    let is_watching = backend.is_watching(look);
+    let answers = glance(look, &lives, &recorded);
+    let judged = names.iter().zip(&lives).zip(&recorded).zip(answers);
+    let judged = judged.map(|(((name, live), recorded), answer)| {
         judge(
             name,
             &Seen {
                 receipt: recorded.receipt.as_ref(),
                 live,
-                answer: probe(live, recorded).and_then(|_| answers.next()),
+                answer,
+                is_watching,
                 is_drifted: recorded.is_drifted,
                 intent: intents.get(name).copied(),
                 now: look.monotonic(),
@@ -151,26 +158,41 @@ fn at_once(look: &dyn Probe, backend: &dyn Backend, names: &[&str]) -> Result<Ve
     Ok(judged.collect())
 }
 
-/// The readiness of an app: only its owner may read a probe that is a command.
-fn readiness(look: &dyn Probe, store: &Store, name: &str, receipt: Option<&Receipt>) -> Option<Readiness> {
-    match receipt {
-        Some(receipt) if !receipt.is_probe_private => Some(receipt.readiness.clone()),
-        _ => store.service(name, look).map(|service| service.readiness),
-    }
-}
-
-fn answers(look: &dyn Probe, lives: &[Live], recorded: &[Recorded]) -> Vec<Result<(), String>> {
-    let pairs = lives.iter().zip(recorded);
-    let asked: Vec<_> = pairs
-        .filter_map(|(live, recorded)| Some((probe(live, recorded)?, recorded.readiness.as_ref()?.timeout, live.pid)))
-        .collect();
-    conditions::ask(look, &asked)
+/// Asks what nobody watches, all at once: an answer that does not come at once is not waited for.
+fn glance(look: &dyn Probe, lives: &[Live], recorded: &[Recorded]) -> Vec<Answer> {
+    const GLANCE: Duration = Duration::from_millis(50);
+    let ask = |probe: &Question, pid: Option<u32>| {
+        let start = Instant::now();
+        match look.ask(probe, GLANCE, &Asker::Process(pid)) {
+            Ok(()) => Answer::Well,
+            Err(_) if start.elapsed() >= GLANCE => Answer::Silent,
+            Err(why) => Answer::Bad(why),
+        }
+    };
+    let ask = &ask;
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = lives
+            .iter()
+            .zip(recorded)
+            .map(|(live, recorded)| {
+                let probe = probe(live, recorded)?;
+                Some(scope.spawn(move || ask(probe, live.pid)))
+            })
+            .collect();
+        let answer = |thread: std::thread::ScopedJoinHandle<Answer>| thread.join().unwrap_or_default();
+        asked
+            .into_iter()
+            .map(|thread| thread.map_or(Answer::Unasked, answer))
+            .collect()
+    })
 }
 
 /// What there is to ask of an app that runs.
 fn probe<'a>(live: &Live, recorded: &'a Recorded) -> Option<&'a Question> {
-    let readiness = recorded.readiness.as_ref()?;
-    readiness.probe.as_ref().filter(|_| live.active == "active")
+    let readiness = &recorded.receipt.as_ref()?.readiness;
+    let is_seen = live.pulse.as_ref().is_some_and(|pulse| pulse.phase != Phase::Starting);
+    let is_open = live.active == "active" && !is_seen;
+    readiness.probe.as_ref().filter(|_| is_open)
 }
 
 fn is_drifted(look: &dyn Probe, receipt: &Receipt) -> bool {
@@ -223,6 +245,15 @@ fn page(status: &Status) -> String {
         && status.pid.is_none()
     {
         line("last end", end.clone());
+    }
+    if let Some(why) = &status.ended_for {
+        line("ended for", format!("its health: {why}"));
+    }
+    if status.watched == Some(false) {
+        line(
+            "unwatched",
+            "its health is not asked for: autoglm-boot-watch.service does not run".into(),
+        );
     }
     for path in &status.drop_ins {
         line("drop-in", format!("{} (yours)", path.display()));

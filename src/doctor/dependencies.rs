@@ -96,11 +96,7 @@ fn failed(patient: &Patient) -> Vec<Finding> {
     }
     units.sort();
     units.dedup();
-    let systemctl = if patient.service.scope == Scope::User {
-        "systemctl --user"
-    } else {
-        "systemctl"
-    };
+    let told = |verb: &str, unit: &str| format!("{} {unit}", patient.manager(verb));
     lives(patient, &units)
         .into_iter()
         .filter(|live| live.active == "failed" || live.load == "masked")
@@ -108,7 +104,7 @@ fn failed(patient: &Patient) -> Vec<Finding> {
             let unit = &live.unit;
             if live.load == "masked" {
                 let finding = Finding::new(format!("{unit}, which it depends on, is masked")).seen("LoadState=masked");
-                return finding.run(format!("{systemctl} unmask {unit}"));
+                return finding.run(told("unmask", unit));
             }
             let finding = Finding::new(format!("{unit}, which it depends on, has failed"));
             let finding = finding.seen(format!(
@@ -118,7 +114,7 @@ fn failed(patient: &Patient) -> Vec<Finding> {
             ));
             let app = unit.strip_suffix(".service").unwrap_or(unit);
             let is_ours = matches!(patient.backend.store().receipt(app, patient.look), Ok(Some(_)));
-            let finding = finding.run(format!("{systemctl} reset-failed {unit} && {systemctl} restart {unit}"));
+            let finding = finding.run(format!("{} && {}", told("reset-failed", unit), told("restart", unit)));
             if is_ours {
                 finding.by_hand(format!("if it fails again: autoglm-boot doctor {app}"))
             } else {

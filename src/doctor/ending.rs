@@ -137,7 +137,13 @@ fn out_of_memory(patient: &Patient) -> Vec<Finding> {
     let line = has(&["killed by the OOM killer", "Failed with result 'oom-kill'"]);
     // Where the control groups are those of old, the kernel tells nobody: but who else kills what has a limit?
     let is_killed = ending.live.last_exit == (2, SIGKILL) && patient.service.resources.memory.is_some();
-    let is_ours = has(&["timed out", "Killing process"]).is_some();
+    let is_sick = patient
+        .app
+        .live
+        .pulse
+        .as_ref()
+        .is_some_and(|pulse| pulse.ended.is_some());
+    let is_ours = is_sick || has(&["timed out", "Killing process"]).is_some();
     if ending.live.result != "oom-kill" && line.is_none() && (!is_killed || is_ours) {
         return Vec::new();
     }

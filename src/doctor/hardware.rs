@@ -161,7 +161,7 @@ fn gpu_nodes(patient: &Patient) -> Vec<Finding> {
     Finding::new("the driver's device nodes are not there")
         .seen(format!("missing: {}", absent.join(", ")))
         .run("nvidia-modprobe -c 0 -u")
-        .by_hand("let it wait for them at boot: dependencies.after = [\"nvidia-persistenced.service\"]")
+        .edit(patient, "dependencies.wait_for", "[\"file:///dev/nvidia0\"]")
         .only()
 }
 

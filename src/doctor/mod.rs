@@ -18,6 +18,7 @@ mod ending;
 mod environment;
 mod executable;
 mod hardware;
+mod health;
 mod history;
 mod machine;
 mod manifest;
@@ -228,7 +229,7 @@ impl fmt::Display for Finding {
 
 /// All checks, in the order they are made.
 pub fn checks() -> impl Iterator<Item = &'static Check> {
-    let groups: [&[Check]; 18] = [
+    let groups: [&[Check]; 19] = [
         manifest::CHECKS,
         account::CHECKS,
         machine::CHECKS,
@@ -242,6 +243,7 @@ pub fn checks() -> impl Iterator<Item = &'static Check> {
         dependencies::CHECKS,
         ports::CHECKS,
         python::CHECKS,
+        health::CHECKS,
         output::CHECKS,
         refusals::CHECKS,
         ending::CHECKS,

@@ -154,14 +154,19 @@ impl<'a> Patient<'a> {
         self.python.get_or_init(|| super::python::ask(self))
     }
 
-    /// The command that asks, or tells, the service manager.
-    pub(super) fn systemctl(&self, words: &str) -> String {
+    /// The command that asks, or tells, the service manager, for what follows it.
+    pub(super) fn manager(&self, words: &str) -> String {
         let scope = if self.service.scope == Scope::User {
             " --user"
         } else {
             ""
         };
-        format!("systemctl{scope} {words} {}", self.unit())
+        format!("systemctl{scope} {words}")
+    }
+
+    /// The same for the app.
+    pub(super) fn systemctl(&self, words: &str) -> String {
+        format!("{} {}", self.manager(words), self.unit())
     }
 
     /// The command that installs it.

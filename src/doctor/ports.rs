@@ -132,7 +132,7 @@ fn taken(patient: &Patient) -> Vec<Finding> {
             .lines
             .iter()
             .any(|line| in_use.iter().any(|sign| line.contains(sign)));
-    let is_meant = |port: &Port| says_so || port.source.starts_with("readiness.");
+    let is_meant = |port: &Port| says_so || port.source.ends_with(" probe");
     let ports: Vec<_> = patient.service.ports().into_iter().filter(is_meant).collect();
     if ports.is_empty() {
         return Vec::new();

@@ -178,14 +178,10 @@ fn broken(patient: &Patient) -> Vec<Finding> {
         .rev()
         .find(|line| line.contains(&live.unit) && line.contains(".conf:"));
     finding = said.map_or_else(|| finding.clone(), |line| finding.clone().seen(line.trim()));
-    let manager = if patient.service.scope == crate::service::Scope::User {
-        "systemctl --user"
-    } else {
-        "systemctl"
-    };
+    let reload = patient.manager("daemon-reload");
     match live.drop_ins.as_slice() {
         [] => finding.by_hand("look at [raw.systemd] of the manifest"),
-        [only] => finding.run(format!("mv {0} {0}.off && {manager} daemon-reload", quoted(only))),
+        [only] => finding.run(format!("mv {0} {0}.off && {reload}", quoted(only))),
         several => {
             for path in several {
                 finding = finding.seen(path.display().to_string());
@@ -208,18 +204,14 @@ fn not_loaded(patient: &Patient) -> Vec<Finding> {
     } else {
         "holds something older than"
     };
-    let manager = if patient.service.scope == crate::service::Scope::User {
-        "systemctl --user"
-    } else {
-        "systemctl"
-    };
+    let reload = patient.manager("daemon-reload");
     Finding::new(format!("systemd {what} {}", patient.unit()))
         .seen(format!(
             "LoadState={}, NeedDaemonReload={}",
             app.live.load,
             if app.live.is_stale { "yes" } else { "no" }
         ))
-        .run(format!("{manager} daemon-reload"))
+        .run(reload)
         .only()
 }
 

@@ -1,64 +1,72 @@
-//! Probes: one question to the app, one answer.
+//! Health: one question to an app and its answer ([`ask`]), and what the answers of one run mean ([`state`]).
 
 use std::{
-    net::{TcpStream, ToSocketAddrs},
+    ffi::OsString,
+    io,
+    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    path::PathBuf,
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
-use crate::{platform, service::Probe};
+use crate::{
+    platform::{self, Identity},
+    service::Probe,
+};
 
-/// No more of a body is read: what is looked for must stand at its beginning.
-const BODY_LIMIT: u64 = 1024 * 1024;
+mod http;
+pub mod pulse;
+pub mod state;
+pub mod wait;
 
-/// Asks once. An error says what the answer was.
-///
-/// `pid` is the app's main process: a command probe borrows its identity, folder and environment.
-pub fn ask(probe: &Probe, timeout: Duration, pid: Option<u32>) -> Result<(), String> {
-    match probe {
-        Probe::Http {
-            url,
-            expect_status,
-            expect_body,
-        } => http(url, expect_status, expect_body.as_deref(), timeout),
-        Probe::Tcp { address } => tcp(address, timeout),
-        Probe::Command { argv } => command(argv, timeout, pid),
-    }
+/// As whom a command is asked: never as root for somebody else.
+#[derive(Debug, Clone)]
+pub enum Asker {
+    /// As the app's main process: with its identity, folder, environment and namespaces.
+    Process(Option<u32>),
+    /// As an app that has not started yet.
+    Being(Box<Being>),
+    /// As we are: whoever keeps the app runs us as it.
+    Ourselves,
 }
 
-fn http(url: &str, expect_status: &[(u16, u16)], expect_body: Option<&str>, timeout: Duration) -> Result<(), String> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(timeout))
-        .http_status_as_error(false)
-        .max_redirects(0) // 3xx is an answer; following one would ask something else
-        .proxy(None)
-        .user_agent(concat!("autoglm-boot/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into();
-    let mut response = agent.get(url).call().map_err(|error| format!("{url}: {error}"))?;
-    let status = response.status().as_u16();
-    if !expect_status.iter().any(|&(low, high)| (low..=high).contains(&status)) {
-        return Err(format!("{url} answered {status}"));
+/// Whom a process runs as, where, and in which environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Being {
+    /// `None` for whom we run as.
+    pub identity: Option<Identity>,
+    /// The folder it starts in.
+    pub folder: PathBuf,
+    /// The whole environment.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// Asks once. An error says what the answer was.
+pub fn ask(probe: &Probe, timeout: Duration, asker: &Asker) -> Result<(), String> {
+    if let (Asker::Process(Some(pid)), Probe::Http { .. } | Probe::Tcp { .. }) = (asker, probe) {
+        return platform::in_network_of(*pid, || ask_here(probe, timeout, asker))
+            .unwrap_or_else(|error| Err(format!("cannot look into the app's own network: {error}")));
     }
-    let Some(expected) = expect_body else { return Ok(()) };
-    let body = response
-        .body_mut()
-        .with_config()
-        .limit(BODY_LIMIT)
-        .lossy_utf8(true)
-        .read_to_string()
-        .map_err(|error| format!("{url}: {error}"))?;
-    if body.contains(expected) {
-        Ok(())
-    } else {
-        Err(format!("{url} answered {status} without {expected:?} in its body"))
+    ask_here(probe, timeout, asker)
+}
+
+fn ask_here(probe: &Probe, timeout: Duration, asker: &Asker) -> Result<(), String> {
+    match probe {
+        Probe::Http { .. } => http::ask(probe, timeout),
+        Probe::Tcp { address } => tcp(address, timeout),
+        Probe::Command { argv } => command(argv, timeout, asker),
+        Probe::File { path } => match std::path::absolute(path).map(|path| path.exists()) {
+            Ok(true) => Ok(()),
+            _ => Err(format!("{} is not there", path.display())),
+        },
     }
 }
 
 fn tcp(address: &str, timeout: Duration) -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("{address}: {error}");
+    let failed = |error: io::Error| format!("{address}: {error}");
     let mut last = format!("{address}: no such address");
     let until = Instant::now() + timeout;
-    for socket in address.to_socket_addrs().map_err(failed)? {
+    for socket in resolve(address, timeout).map_err(failed)? {
         let left = until
             .saturating_duration_since(Instant::now())
             .max(Duration::from_millis(1));
@@ -70,25 +78,44 @@ fn tcp(address: &str, timeout: Duration) -> Result<(), String> {
     Err(last)
 }
 
-/// Runs as the app: never as root for it.
-fn command(argv: &[String], timeout: Duration, pid: Option<u32>) -> Result<(), String> {
-    let (Some((program, words)), Some(pid)) = (argv.split_first(), pid) else {
-        return Err("the app has no main process to ask as".into());
-    };
-    let mut asked = platform::command(program);
-    asked.args(words);
-    platform::like_process(&mut asked, pid).map_err(|error| format!("{program}: {error}"))?;
+/// The addresses of a host and port. An address needs no looking up; a look-up that hangs (getaddrinfo(3) has no limit of its
+/// own) is left to itself.
+fn resolve(address: &str, timeout: Duration) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(socket) = address.parse() {
+        return Ok(vec![socket]);
+    }
+    let (sender, receiver) = mpsc::channel();
+    let asked = address.to_owned();
+    std::thread::Builder::new().name("look-up".into()).spawn(move || {
+        let found = asked.to_socket_addrs().map(Iterator::collect);
+        let _ = sender.send(found); // nobody may wait for it any more
+    })?;
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the name was not looked up in time");
+    receiver.recv_timeout(timeout).map_err(late)?
+}
+
+fn command(argv: &[String], timeout: Duration, asker: &Asker) -> Result<(), String> {
+    let (program, words) = argv.split_first().ok_or("there is no command")?;
+    let mut command = platform::command(program);
+    command.args(words);
+    match asker {
+        Asker::Process(None) => return Err("the app has no main process to ask as".into()),
+        Asker::Process(Some(pid)) => {
+            platform::like_process(&mut command, *pid).map_err(|error| format!("{program}: {error}"))?;
+        }
+        Asker::Being(being) => platform::like_being(&mut command, being),
+        Asker::Ourselves => {}
+    }
     let until = Instant::now() + timeout;
-    match platform::wait(&mut asked, &|| Instant::now() >= until || platform::signal().is_some()) {
+    match platform::wait(&mut command, &|| {
+        Instant::now() >= until || platform::signal().is_some()
+    }) {
         Ok(output) if output.is_ok() => Ok(()),
         Ok(output) => {
             let said = format!("{}{}", output.stdout, output.stderr);
             let last = said.lines().last().unwrap_or_default().trim();
-            Err(format!(
-                "{program} exited {}{}{last}",
-                output.code,
-                if last.is_empty() { "" } else { ": " }
-            ))
+            let colon = if last.is_empty() { "" } else { ": " };
+            Err(format!("{program} exited {}{colon}{last}", output.code))
         }
         Err(_) if Instant::now() >= until => Err(format!("{program} did not answer within {timeout:?}")),
         Err(error) => Err(format!("{program}: {error}")),

@@ -39,8 +39,8 @@ const TABLES: &[Table] = &[
     ),
     table(
         "dependencies",
-        &["after", "requires", "wants"],
-        &["wait_for", "wait_timeout"],
+        &["after", "requires", "wants", "wait_for", "wait_timeout"],
+        &[],
     ),
     table(
         "readiness",
@@ -48,13 +48,33 @@ const TABLES: &[Table] = &[
             "http",
             "tcp",
             "command",
+            "file",
             "expect_status",
             "expect_body",
+            "headers",
             "interval",
             "timeout",
             "settle",
         ],
-        &["start_period", "retries", "action"],
+        &[],
+    ),
+    table(
+        "health",
+        &[
+            "http",
+            "tcp",
+            "command",
+            "file",
+            "expect_status",
+            "expect_body",
+            "headers",
+            "start_period",
+            "interval",
+            "timeout",
+            "retries",
+            "action",
+        ],
+        &[],
     ),
     table(
         "resources",
@@ -71,8 +91,16 @@ const TABLES: &[Table] = &[
     ),
     table(
         "logging",
-        &["destination", "level", "level_variable", "rate_limit"],
-        &["file", "max_size", "max_files"],
+        &[
+            "destination",
+            "file",
+            "max_size",
+            "max_files",
+            "level",
+            "level_variable",
+            "rate_limit",
+        ],
+        &[],
     ),
     table(
         "requirements",
@@ -88,15 +116,7 @@ const TABLES: &[Table] = &[
 ];
 
 /// Tables of the contract of which this version knows nothing yet.
-const LATER: &[&str] = &[
-    "health",
-    "instances",
-    "rollout",
-    "proxy",
-    "monitoring",
-    "windows",
-    "kubernetes",
-];
+const LATER: &[&str] = &["instances", "rollout", "proxy", "monitoring", "windows", "kubernetes"];
 
 /// Systems a table can be overridden for.
 const SYSTEMS: &[&str] = &["linux", "windows"];

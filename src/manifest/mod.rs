@@ -56,6 +56,8 @@ pub struct Manifest {
     pub dependencies: DependenciesTable,
     /// `[readiness]`
     pub readiness: ReadinessTable,
+    /// `[health]`
+    pub health: Field<HealthTable>,
     /// `[resources]`
     pub resources: ResourcesTable,
     /// `[logging]`
@@ -115,20 +117,43 @@ pub struct DependenciesTable {
     pub after: Vec<At<String>>,
     pub requires: Vec<At<String>>,
     pub wants: Vec<At<String>>,
+    pub wait_for: Vec<At<String>>,
+    pub wait_timeout: Field<Duration>,
+}
+
+/// What `[readiness]` and `[health]` say of a probe.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the keys of the manifest, shown in examples/complete.toml")]
+pub struct ProbeTable {
+    pub http: Field<String>,
+    pub tcp: Field<String>,
+    pub command: Field<Vec<String>>,
+    pub file: Field<String>,
+    pub expect_status: Field<Vec<(u16, u16)>>,
+    pub expect_body: Field<String>,
+    pub headers: Field<Vec<(String, String)>>,
 }
 
 /// `[readiness]`
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the keys of the manifest, shown in examples/complete.toml")]
 pub struct ReadinessTable {
-    pub http: Field<String>,
-    pub tcp: Field<String>,
-    pub command: Field<Vec<String>>,
-    pub expect_status: Field<Vec<(u16, u16)>>,
-    pub expect_body: Field<String>,
+    pub probe: ProbeTable,
     pub interval: Field<Duration>,
     pub timeout: Field<Duration>,
     pub settle: Field<Duration>,
+}
+
+/// `[health]`
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the keys of the manifest, shown in examples/complete.toml")]
+pub struct HealthTable {
+    pub probe: ProbeTable,
+    pub start_period: Field<Duration>,
+    pub interval: Field<Duration>,
+    pub timeout: Field<Duration>,
+    pub retries: Field<u64>,
+    pub action: Field<String>,
 }
 
 /// `[resources]`
@@ -148,6 +173,10 @@ pub struct ResourcesTable {
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the keys of the manifest, shown in examples/complete.toml")]
 pub struct LoggingTable {
+    pub destination: Field<String>,
+    pub file: Field<String>,
+    pub max_size: Field<u64>,
+    pub max_files: Field<u64>,
     pub level: Field<String>,
     pub level_variable: Field<String>,
     pub burst: Field<u64>,

@@ -201,6 +201,31 @@ pub(super) fn status(node: &Node) -> Result<(u16, u16), Wrong> {
         })
 }
 
+/// Fields of an HTTP request, by name (RFC 9110, 5.1 and 5.5).
+pub(super) fn headers(node: &Node) -> Result<Vec<(String, String)>, Wrong> {
+    if !node.is_table() {
+        return Err(expected("a table like { Authorization = \"Bearer …\" }", node));
+    }
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    let mut fields = Vec::new();
+    for (name, value) in node.entries() {
+        let name = &name.value;
+        if name.is_empty() || !name.chars().all(is_token) {
+            return Err((format!("{name:?} is no name of a header"), None));
+        }
+        let text = string(value)?;
+        if text.trim() != text || !text.chars().all(|c| c == '\t' || c == ' ' || c.is_ascii_graphic()) {
+            let help = "visible characters of ASCII, and spaces within";
+            return Err((
+                format!("this cannot be the value of the header {name:?}"),
+                Some(help.into()),
+            ));
+        }
+        fields.push((name.clone(), text.to_owned()));
+    }
+    Ok(fields)
+}
+
 /// `SIGTERM` or `TERM`, and real-time signals as `SIGRTMIN+3` (signal(7)).
 pub(super) fn signal(node: &Node) -> Result<String, Wrong> {
     const NAMES: [&str; 29] = [

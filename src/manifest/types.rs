@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use super::{
-    App, At, DependenciesTable, LoggingTable, Manifest, Problem, ReadinessTable, ResourcesTable, RestartTable, SCHEMA,
-    ServiceTable,
+    App, At, DependenciesTable, Field, HealthTable, LoggingTable, Manifest, ProbeTable, Problem, ReadinessTable,
+    ResourcesTable, RestartTable, SCHEMA, ServiceTable,
     keys::{SECTIONS, nearest},
     needs::{requirements, security},
     node::{Node, Value},
     scalars::{
-        count, cpu, directive_value, duration, expected, line, name, one_of, positive_duration, signal, size, variable,
+        count, cpu, directive_value, duration, expected, headers, line, name, one_of, positive_duration, signal, size,
+        variable,
     },
     table::Table,
 };
@@ -29,6 +30,7 @@ pub(super) fn manifest(path: &Path, source: &str, root: &Node, problems: &mut Ve
     let restart = restart(&mut Table::of(root, Some("restart"), problems));
     let dependencies = dependencies(&mut Table::of(root, Some("dependencies"), problems));
     let readiness = readiness(&mut Table::of(root, Some("readiness"), problems));
+    let health = health(&mut Table::of(root, Some("health"), problems));
     let resources = resources(&mut Table::of(root, Some("resources"), problems));
     let logging = logging(&mut Table::of(root, Some("logging"), problems));
     let requirements = requirements(&mut Table::of(root, Some("requirements"), problems));
@@ -50,6 +52,7 @@ pub(super) fn manifest(path: &Path, source: &str, root: &Node, problems: &mut Ve
         restart,
         dependencies,
         readiness,
+        health,
         resources,
         logging,
         requirements,
@@ -129,16 +132,39 @@ fn dependencies(table: &mut Table) -> DependenciesTable {
         after: table.list("after", line),
         requires: table.list("requires", line),
         wants: table.list("wants", line),
+        wait_for: table.list("wait_for", line),
+        wait_timeout: table.take("wait_timeout", duration),
     }
+}
+
+fn probe(table: &mut Table) -> ProbeTable {
+    ProbeTable {
+        http: table.take("http", line),
+        tcp: table.take("tcp", line),
+        command: table.command("command"),
+        file: table.take("file", line),
+        expect_status: table.statuses("expect_status"),
+        expect_body: table.take("expect_body", line),
+        headers: table.take("headers", headers),
+    }
+}
+
+fn health(table: &mut Table) -> Field<HealthTable> {
+    let span = table.node?.span.clone();
+    let written = HealthTable {
+        probe: probe(table),
+        start_period: table.take("start_period", duration),
+        interval: table.take("interval", positive_duration),
+        timeout: table.take("timeout", positive_duration),
+        retries: table.take("retries", |node| count(node, 1, 1_000)),
+        action: table.take("action", |node| one_of(node, &["restart", "none"])),
+    };
+    Some(At::new(written, &span))
 }
 
 fn readiness(table: &mut Table) -> ReadinessTable {
     ReadinessTable {
-        http: table.take("http", line),
-        tcp: table.take("tcp", line),
-        command: table.command("command"),
-        expect_status: table.statuses("expect_status"),
-        expect_body: table.take("expect_body", line),
+        probe: probe(table),
         interval: table.take("interval", positive_duration),
         timeout: table.take("timeout", positive_duration),
         settle: table.take("settle", duration),
@@ -158,15 +184,10 @@ fn resources(table: &mut Table) -> ResourcesTable {
 }
 
 fn logging(table: &mut Table) -> LoggingTable {
-    table.take("destination", |node| {
-        match one_of(node, &["journal", "file"])?.as_str() {
-            "journal" => Ok(()),
-            other => Err((
-                format!("destination {other:?} is not implemented yet in this version"),
-                None,
-            )),
-        }
-    });
+    let destination = table.take("destination", |node| one_of(node, &["journal", "file"]));
+    let file = table.take("file", line);
+    let max_size = table.take("max_size", size);
+    let max_files = table.take("max_files", |node| count(node, 0, 1_000));
     let level = table.take("level", line);
     let level_variable = table.take("level_variable", line);
     let limit = table.node.and_then(|node| node.child("rate_limit"));
@@ -195,6 +216,10 @@ fn logging(table: &mut Table) -> LoggingTable {
         }
     }
     LoggingTable {
+        destination,
+        file,
+        max_size,
+        max_files,
         level,
         level_variable,
         burst: limit.take("burst", |node| count(node, 0, u64::from(u32::MAX))),

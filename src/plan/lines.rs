@@ -17,6 +17,9 @@ impl fmt::Display for Step {
             Self::WriteFile { path, text, mode } => {
                 write!(f, "write   {} ({} bytes, {mode:04o})", path.display(), text.len())
             }
+            Self::Copy { from, path, mode } => {
+                write!(f, "copy    {} to {} ({mode:04o})", from.display(), path.display())
+            }
             Self::Link { path, target } => write!(f, "link    {} -> {}", path.display(), target.display()),
             Self::Remove { path } => write!(f, "remove  {}", path.display()),
             Self::Discard { paths } => match paths.first() {
@@ -73,6 +76,7 @@ impl fmt::Display for Probe {
             Self::Http { url, .. } => write!(f, "{url} answers"),
             Self::Tcp { address } => write!(f, "{address} accepts"),
             Self::Command { argv } => write!(f, "`{}` exits 0", shell_words::join(argv)),
+            Self::File { path } => write!(f, "{} is there", path.display()),
         }
     }
 }

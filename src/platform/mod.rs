@@ -7,6 +7,17 @@ mod unix;
 #[cfg(unix)]
 pub use unix::*;
 
+/// What a service tells its manager (`sd_notify(3)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It is ready.
+    Ready,
+    /// It is about to end.
+    Stopping,
+    /// It is alive (`WatchdogSec=`, systemd.service(5)).
+    Alive,
+}
+
 /// A signal that asks us to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {

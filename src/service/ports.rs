@@ -16,11 +16,12 @@ pub struct Port {
 impl Service {
     /// The ports it is said to listen on: those of its probe, and those that its arguments and `PORT` name.
     pub fn ports(&self) -> Vec<Port> {
-        let probe = self.readiness.probe.as_ref().and_then(of_probe);
+        let health = self.health.as_ref().map(|health| &health.probe);
+        let probes = self.readiness.probe.iter().chain(health).filter_map(of_probe);
         let variable = self.environment.iter().find(|(key, _)| key == "PORT");
         let variable = variable.and_then(|(_, value)| port("", value, "PORT"));
         let mut ports: Vec<Port> = Vec::new();
-        for port in probe.into_iter().chain(of_words(&self.command)).chain(variable) {
+        for port in probes.chain(of_words(&self.command)).chain(variable) {
             let is_known = ports
                 .iter()
                 .any(|known| known.number == port.number && known.host == port.host);
@@ -43,13 +44,13 @@ fn of_probe(probe: &Probe) -> Option<Port> {
             let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
             let authority = rest.split(['/', '?']).next().unwrap_or_default();
             let (host, port) = host_and_port(authority).unwrap_or((authority, "80"));
-            (host, port, "readiness.http")
+            (host, port, "its http probe")
         }
         Probe::Tcp { address } => {
             let (host, port) = host_and_port(address)?;
-            (host, port, "readiness.tcp")
+            (host, port, "its tcp probe")
         }
-        Probe::Command { .. } => return None,
+        Probe::Command { .. } | Probe::File { .. } => return None,
     };
     port(host, number, source).filter(|_| is_here(host))
 }

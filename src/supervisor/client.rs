@@ -1,24 +1,37 @@
-//! What the verbs ask of a supervisor: to begin, and to end.
+//! What the verbs, and other supervisors, ask of a supervisor.
 
-use std::time::Duration;
+use std::{
+    io::{self, BufRead as _},
+    time::Duration,
+};
 
-use super::Rooms;
+use super::{Rooms, control, crew};
 use crate::{
+    backend::Live,
     exit::{Exit, Failure},
+    health::state::Phase,
     platform,
-    system::{Cmd, System},
+    system::{Cmd, Probe, Real, System},
 };
 
 const LOOK: Duration = Duration::from_millis(20);
 /// A supervisor answers its socket at once, or something is wrong with it.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Starts a supervisor in the background, if none runs; returns when it has begun.
+/// Starts a supervisor, if none runs: one more of those that are kept together in the foreground, else one in the background.
+/// Returns when it has begun.
 pub fn start(system: &dyn System, serve: &Cmd, rooms: &Rooms) -> Result<(), Failure> {
     if system.is_locked(&rooms.lock) {
         return Ok(());
     }
     let failed = |cause: &str| Failure::new(Exit::Failed, format!("the supervisor could not begin: {cause}"));
+    if crew::start(rooms).is_some() {
+        let start = system.monotonic();
+        while !system.is_locked(&rooms.lock) && system.monotonic().saturating_sub(start) < ANSWER {
+            system.sleep(LOOK);
+        }
+        return Ok(()); // what has ended again by now has told how
+    }
     let said = system
         .start_detached(serve)
         .map_err(|error| failed(&error.to_string()))?;
@@ -46,4 +59,57 @@ pub fn stop(system: &dyn System, rooms: &Rooms, patience: Duration) -> Result<()
     }
     super::end_leftovers(rooms);
     system.remove(&rooms.status).map_err(|error| failed(error.to_string()))
+}
+
+/// Stops an app and starts it anew with what is installed now. In the foreground its supervisor does that itself: the
+/// container it is the command of goes on.
+pub fn restart(system: &dyn System, serve: &Cmd, rooms: &Rooms, patience: Duration) -> Result<(), Failure> {
+    let asked = system.monotonic();
+    let is_done_there = system.is_locked(&rooms.lock)
+        && platform::tell(&rooms.socket, "restart", ANSWER).is_ok_and(|answer| answer == control::OK);
+    if !is_done_there {
+        stop(system, rooms, patience)?;
+        return start(system, serve, rooms);
+    }
+    let is_anew = || live(rooms, system).is_some_and(|live| live.started.is_some_and(|started| started > asked));
+    while !is_anew() {
+        if system.monotonic().saturating_sub(asked) > patience + ANSWER {
+            let message = format!("the supervisor did not start it anew within {:?}", patience + ANSWER);
+            return Err(Failure::new(Exit::Failed, message));
+        }
+        system.sleep(LOOK);
+    }
+    Ok(())
+}
+
+/// How an app is, as its supervisor has written it down.
+pub fn live(rooms: &Rooms, look: &dyn Probe) -> Option<Live> {
+    let written = look.read(&rooms.status).ok()?;
+    serde_json::from_slice(&written).ok()
+}
+
+/// Whether an app that is kept by another supervisor is ready; an error says why not.
+pub fn is_ready(rooms: &Rooms) -> Result<(), String> {
+    let live = live(rooms, &Real).ok_or("it does not run")?;
+    let phase = live.pulse.as_ref().map(|pulse| pulse.phase);
+    match (live.active.as_str(), phase) {
+        ("active", _) if live.sub == "exited" => Ok(()), // it has done its work
+        _ if !Real.is_locked(&rooms.lock) => Err("it does not run".into()),
+        ("active", Some(Phase::Ready)) => Ok(()),
+        ("active", Some(Phase::Sick)) => Err("it is unhealthy".into()),
+        ("active", _) => Err("it is not ready yet".into()),
+        (state, _) => Err(format!("it is {state}")),
+    }
+}
+
+/// Copies what an app says to our own output, where its supervisor passes it through; `None` where it does not.
+pub fn stream(rooms: &Rooms, lines: u32, is_following: bool) -> Option<io::Result<()>> {
+    let follow = if is_following { " follow" } else { "" };
+    let mut answer = platform::ask_control(&rooms.socket, &format!("logs {lines}{follow}"), None).ok()?;
+    let mut first = String::new();
+    answer.read_line(&mut first).ok()?;
+    (first.trim() == control::STREAM).then(|| {
+        let mut output = platform::own_output()?;
+        io::copy(&mut answer, &mut output).map(drop)
+    })
 }

@@ -1,29 +1,36 @@
-//! The supervisor: one process keeps one app, where no service manager does. It starts it, restarts it with back-off and a
-//! budget, keeps its output, ends its whole process tree, and dies only together with it.
+//! The supervisor, where no service manager keeps apps: one process keeps one app. It starts it, watches its health, restarts
+//! it with back-off and a budget, keeps its output, ends its whole process tree, and dies only together with it. A [`crew`] keeps
+//! several in the foreground, a supervisor for each.
 //!
-//! What it decides is [`state`], a pure machine; the keeper is the loop that lets things happen to it and does what it says.
-//! How the app is, it writes into a small file for whoever asks; what it is told comes by a control socket.
+//! What it decides is [`state`] and [`crate::health::state`], two pure machines; the keeper is the loop that lets things happen to
+//! them and does what they say. How the app is, it writes into a small file for whoever asks; what it is told comes by a control
+//! socket.
 
 use std::{
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
 use crate::{
     exit::{Exit, Failure},
-    platform,
+    platform::{self, Caught},
     service::{Service, StartType},
     system::{Lock, System},
 };
 
 pub mod client;
+mod control;
+pub mod crew;
 pub mod environment;
 mod keeper;
 pub mod log;
 pub mod state;
+pub mod tail;
+mod vitals;
 
 use keeper::Keeper;
+use log::{Listeners, Sink};
 use state::{Event, Outcome};
 
 /// Every process of an app carries this variable, its value being the app's status file: what a killed supervisor left
@@ -47,6 +54,13 @@ pub struct Rooms {
     pub log: PathBuf,
 }
 
+impl Rooms {
+    /// Those of another app of the same scope.
+    pub fn of_other(&self, app: &str) -> Self {
+        rooms(&self.folder, self.log.parent().unwrap_or(Path::new("/")), app)
+    }
+}
+
 /// How an app's output is kept, and what it inherits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -54,6 +68,8 @@ pub enum Stage {
     Background,
     /// In the foreground, as in a container: output passed through, our own environment below the manifest's.
     Foreground,
+    /// In the foreground, as one of several: the app's name is put in front of each line.
+    Among,
 }
 
 /// What happens to a supervisor.
@@ -62,14 +78,31 @@ enum News {
     Child,
     /// A signal asks us to end.
     Terminate,
+    /// A signal is for the app.
+    Pass(&'static str),
     /// A client asks for it.
     Asked(Event),
+    /// A client asks for a new start, with what is installed now.
+    Renew,
     /// The app says that it is ready (`sd_notify(3)`).
     Ready,
+    /// The answer to a question of the run of this number.
+    Answered(u64, Result<(), String>),
+    /// What the start of this number waited for holds, or not in time.
+    Awaited(u64, Result<(), String>),
 }
 
-/// Keeps the app until it is over. The outcome is the app's; an error is the supervisor's own.
-pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) -> Result<Outcome, Failure> {
+/// How a supervisor ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// As its app did.
+    Over(Outcome),
+    /// Its app was stopped, to be started anew with what is installed now.
+    Renewed,
+}
+
+/// Keeps the app until it is over. The end is the app's; an error is the supervisor's own.
+pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) -> Result<Ended, Failure> {
     let failed = |what: &str| {
         let what = what.to_owned();
         move |error: std::io::Error| Failure::new(Exit::Failed, format!("{what}: {error}"))
@@ -79,39 +112,60 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
     end_leftovers(rooms);
     let (sender, news) = mpsc::channel();
     let to_signals = sender.clone();
-    platform::watch_signals(move |ends| {
-        let _ = to_signals.send(if ends { News::Terminate } else { News::Child }); // at the end nobody listens
+    platform::watch_signals(move |caught| {
+        let news = match caught {
+            Caught::Child => News::Child,
+            Caught::End => News::Terminate,
+            Caught::Pass(signal) => News::Pass(signal),
+        };
+        let _ = to_signals.send(news); // at the end nobody listens
     })
     .map_err(failed("cannot watch signals"))?;
-    platform::listen(&rooms.socket, answer(sender.clone()))
+    let listeners = Arc::new(Listeners::default());
+    let control = control::Control::new(stage, &rooms.status, Arc::clone(&listeners), sender.clone());
+    platform::listen(&rooms.socket, move |words, client| control.answer(words, client))
         .map_err(failed(&format!("cannot listen at {}", rooms.socket.display())))?;
     let notify = rooms.status.with_extension("notify");
     if service.start_type == StartType::Notify {
+        let sender = sender.clone();
         platform::listen_for_ready(&notify, move || drop(sender.send(News::Ready)))
             .map_err(failed(&format!("cannot listen at {}", notify.display())))?;
     }
     let (reader, writer) = std::io::pipe().map_err(failed("cannot make a pipe"))?;
-    let sink = match stage {
-        Stage::Foreground => log::Sink::Through,
-        Stage::Background => log::Sink::File(
-            log::Rotated::open(&rooms.log).map_err(failed(&format!("cannot open {}", rooms.log.display())))?,
-        ),
-    };
+    let sink = sink(service, rooms, stage, listeners)?;
     let limit = service.logging.rate_limit;
     let copier = std::thread::spawn(move || log::copy(reader, sink, limit));
-    let mut keeper = Keeper::new(service, rooms, stage, system, writer.into());
-    let outcome = keeper.keep(&news);
+    let mut keeper = Keeper::new(service, rooms, stage, system, writer.into(), sender);
+    let ended = keeper.keep(&news);
     drop(keeper); // and with it the writing end of the output
     let _ = copier.join(); // a copier that panicked has nothing more to write
     let _ = system.remove(&notify); // a socket that nobody serves does no harm
-    leave(rooms, outcome, system);
-    Ok(outcome)
+    leave(rooms, ended, system);
+    Ok(ended)
+}
+
+fn sink(service: &Service, rooms: &Rooms, stage: Stage, listeners: Arc<Listeners>) -> Result<Sink, Failure> {
+    let failed = |what: &str, error: std::io::Error| Failure::new(Exit::Failed, format!("cannot open {what}: {error}"));
+    let name = match stage {
+        Stage::Background => {
+            let file = log::Rotated::open(&rooms.log, &service.logging);
+            return file
+                .map(Sink::File)
+                .map_err(|error| failed(&rooms.log.display().to_string(), error));
+        }
+        Stage::Foreground => None,
+        Stage::Among => Some(service.name.as_str()),
+    };
+    let through = log::Through::new(name, listeners);
+    through
+        .map(Sink::Through)
+        .map_err(|error| failed("standard output", error))
 }
 
 /// Removes what was only needed while it ran; how it ended stays told. What cannot be removed does no harm.
-fn leave(rooms: &Rooms, outcome: Outcome, system: &dyn System) {
+fn leave(rooms: &Rooms, ended: Ended, system: &dyn System) {
     let _ = system.remove(&rooms.socket);
-    if outcome != Outcome::Stopped {
+    if ended != Ended::Over(Outcome::Stopped) {
         return;
     }
     let _ = system.remove(&rooms.status);
@@ -155,21 +209,6 @@ fn end_leftovers(rooms: &Rooms) {
         }
         platform::send("SIGKILL", &left);
         std::thread::sleep(LOOK);
-    }
-}
-
-/// What a client of the control socket is answered.
-fn answer(sender: mpsc::Sender<News>) -> impl Fn(&str) -> String + Send + 'static {
-    move |word| {
-        let event = match word {
-            "stop" => Event::Stop,
-            "restart" => Event::Restart,
-            other => return format!("unknown: {other}"),
-        };
-        match sender.send(News::Asked(event)) {
-            Ok(()) => "ok".into(),
-            Err(_) => "it is over".into(),
-        }
     }
 }
 

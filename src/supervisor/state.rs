@@ -1,14 +1,14 @@
 //! The life of one app as a pure machine: `(state, event, now) → (state, actions)`. The loop that acts is elsewhere.
 //!
 //! ```text
-//! Idle ─start─► Preparing(n) ─ended 0─► … ─► Running ─ended─► Clearing ─tree empty─► Waiting ─due─► Preparing(0)
-//!                   └─ended badly─► Clearing                     │                      └─stop─► Over
-//!               any ─stop─► Clearing ────────────────tree empty──┴─► Over (stopped, or failed: the budget is used up)
+//! Idle ─start─► Awaiting ─it holds─► Preparing(n) ─ended 0─► … ─► Running ─ended, sick─► Clearing ─tree empty─► Waiting
+//!   Awaiting ─not in time─► Clearing    └─ended badly─► Clearing              Waiting ─due─► Awaiting, ─stop─► Over
+//!   any ─stop─► Clearing ─tree empty─► Over (stopped; failed where nothing starts it again, or its budget is used up)
 //! ```
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::service::{Restart, RestartPolicy, StartType};
+use crate::service::{Restart, RestartPolicy, Service, StartType};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum End {
     Killed(u32),
     /// It was never reached: the program could not be executed.
     NotExecuted,
+    /// It was not started: what it waits for did not come in time.
+    NotStarted,
 }
 
 impl End {
@@ -33,6 +35,8 @@ impl End {
 pub enum State {
     /// Not yet started.
     Idle,
+    /// It waits for what must hold before its start.
+    Awaiting,
     /// The command of this number in `pre_start` runs.
     Preparing(usize),
     /// The app runs.
@@ -81,8 +85,12 @@ pub enum Event {
     Stop,
     /// Stop it and start it again.
     Restart,
+    /// What it waited for holds.
+    Awaited,
     /// Its main process, or the command that prepares it, ended like this.
     Ended(End),
+    /// It is sick, or not ready in time: its run has failed.
+    Sick,
     /// Nothing of its process tree is left.
     TreeEmpty,
     /// Time went by.
@@ -92,6 +100,8 @@ pub enum Event {
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
+    /// Wait for what must hold before its start.
+    Await,
     /// Run the command of this number in `pre_start`.
     Prepare(usize),
     /// Run the app.
@@ -102,13 +112,38 @@ pub enum Action {
     Kill,
 }
 
+/// What a machine goes by.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// When it is started again.
+    pub restart: Restart,
+    /// What an end with status 0 means.
+    pub start_type: StartType,
+    /// Whether it waits for something before each start.
+    pub has_waits: bool,
+    /// So many commands are run before each start.
+    pub preparations: usize,
+    /// From the stop signal until what is left is killed.
+    pub stop_timeout: Duration,
+}
+
+impl Terms {
+    /// Those of a service.
+    pub fn of(service: &Service) -> Self {
+        Self {
+            restart: service.restart.clone(),
+            start_type: service.start_type,
+            has_waits: service.dependencies.has_waits(),
+            preparations: service.pre_start.len(),
+            stop_timeout: service.stop_timeout,
+        }
+    }
+}
+
 /// One app's machine.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    policy: Restart,
-    start_type: StartType,
-    preparations: usize,
-    stop_timeout: Duration,
+    terms: Terms,
     state: State,
     /// When it was restarted, within the budget's window.
     restarts: VecDeque<Duration>,
@@ -121,12 +156,9 @@ pub struct Machine {
 
 impl Machine {
     /// A machine that has not started yet.
-    pub fn new(policy: Restart, start_type: StartType, preparations: usize, stop_timeout: Duration) -> Self {
+    pub fn new(terms: Terms) -> Self {
         Self {
-            policy,
-            start_type,
-            preparations,
-            stop_timeout,
+            terms,
             state: State::Idle,
             restarts: VecDeque::new(),
             streak: 0,
@@ -164,13 +196,20 @@ impl Machine {
                 self.forgive();
                 self.begin(now)
             }
+            (State::Awaiting, Event::Awaited) => self.prepare(0, now),
             (State::Preparing(number), Event::Ended(End::Exited(0))) => self.prepare(number + 1, now),
-            (State::Preparing(_) | State::Running, Event::Ended(end)) => {
-                let next = self.after(end, now);
+            (State::Awaiting | State::Preparing(_) | State::Running, Event::Ended(end)) => {
+                let next = self.after(Some(end), now);
                 self.clear(next, now)
             }
-            (State::Preparing(_) | State::Running, Event::Stop) => self.clear(Next::Over(Outcome::Stopped), now),
-            (State::Preparing(_) | State::Running, Event::Restart) => {
+            (State::Running, Event::Sick) => {
+                let next = self.after(None, now);
+                self.clear(next, now)
+            }
+            (State::Awaiting | State::Preparing(_) | State::Running, Event::Stop) => {
+                self.clear(Next::Over(Outcome::Stopped), now)
+            }
+            (State::Awaiting | State::Preparing(_) | State::Running, Event::Restart) => {
                 self.forgive();
                 self.clear(Next::Restart(Duration::ZERO), now)
             }
@@ -200,11 +239,15 @@ impl Machine {
     }
 
     fn begin(&mut self, now: Duration) -> Vec<Action> {
+        if self.terms.has_waits {
+            self.state = State::Awaiting;
+            return vec![Action::Await];
+        }
         self.prepare(0, now)
     }
 
     fn prepare(&mut self, number: usize, now: Duration) -> Vec<Action> {
-        if number < self.preparations {
+        if number < self.terms.preparations {
             self.state = State::Preparing(number);
             return vec![Action::Prepare(number)];
         }
@@ -214,7 +257,7 @@ impl Machine {
     }
 
     fn clear(&mut self, next: Next, now: Duration) -> Vec<Action> {
-        let kill_at = now + self.stop_timeout;
+        let kill_at = now + self.terms.stop_timeout;
         self.state = State::Clearing { next, kill_at };
         vec![Action::Signal]
     }
@@ -231,42 +274,39 @@ impl Machine {
         self.count = 0;
     }
 
-    /// What follows an end by itself.
-    fn after(&mut self, end: End, now: Duration) -> Next {
-        let is_oneshot = self.start_type == StartType::Oneshot;
-        if is_oneshot && end == End::Exited(0) && self.state == State::Running {
+    /// What follows an end by itself; `None`: it is sick, which is an unclean end however the process ends then.
+    fn after(&mut self, end: Option<End>, now: Duration) -> Next {
+        let is_oneshot = self.terms.start_type == StartType::Oneshot;
+        if is_oneshot && end == Some(End::Exited(0)) && self.state == State::Running {
             return Next::Over(Outcome::Done);
         }
-        let is_again = match self.policy.policy {
+        let is_clean = end.is_some_and(End::is_clean);
+        let is_again = match self.terms.restart.policy {
             RestartPolicy::Always => true,
-            RestartPolicy::OnFailure => !end.is_clean(),
+            RestartPolicy::OnFailure => !is_clean,
             RestartPolicy::Never => false,
         };
         if !is_again {
-            return Next::Over(if end.is_clean() {
-                Outcome::Stopped
-            } else {
-                Outcome::Failed
-            });
+            return Next::Over(if is_clean { Outcome::Stopped } else { Outcome::Failed });
         }
-        if now.saturating_sub(self.started) > self.policy.max_delay.max(self.policy.delay) * 2 {
+        if now.saturating_sub(self.started) > self.terms.restart.max_delay.max(self.terms.restart.delay) * 2 {
             self.streak = 0; // it stood for a while: the back-off begins anew
         }
         while self
             .restarts
             .front()
-            .is_some_and(|&at| now.saturating_sub(at) >= self.policy.window)
+            .is_some_and(|&at| now.saturating_sub(at) >= self.terms.restart.window)
         {
             self.restarts.pop_front();
         }
-        let budget = usize::try_from(self.policy.max_attempts).unwrap_or(usize::MAX);
+        let budget = usize::try_from(self.terms.restart.max_attempts).unwrap_or(usize::MAX);
         if budget > 0 && self.restarts.len() >= budget {
             return Next::Over(Outcome::Exhausted);
         }
         if budget > 0 {
             self.restarts.push_back(now);
         }
-        let delay = backoff(&self.policy, self.streak);
+        let delay = backoff(&self.terms.restart, self.streak);
         self.streak = self.streak.saturating_add(1);
         self.count = self.count.saturating_add(1);
         Next::Restart(delay.max(Duration::from_millis(1)))
@@ -284,105 +324,4 @@ pub fn backoff(policy: &Restart, streak: u32) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn policy(policy: RestartPolicy, max_attempts: u32) -> Restart {
-        Restart {
-            policy,
-            delay: SECOND,
-            max_delay: SECOND * 8,
-            max_attempts,
-            window: SECOND * 600,
-        }
-    }
-
-    fn machine(policy: Restart) -> Machine {
-        Machine::new(policy, StartType::Exec, 0, SECOND * 10)
-    }
-
-    #[test]
-    fn the_back_off_doubles_up_to_its_cap() {
-        let policy = policy(RestartPolicy::Always, 0);
-        let delays: Vec<_> = (0..6).map(|streak| backoff(&policy, streak).as_secs()).collect();
-        assert_eq!(delays, [1, 2, 4, 8, 8, 8]);
-        assert_eq!(backoff(&policy, 200), SECOND * 8, "it never overflows");
-    }
-
-    #[test]
-    fn it_prepares_then_runs_and_a_failed_preparation_is_a_failed_start() {
-        let mut machine = Machine::new(policy(RestartPolicy::Never, 5), StartType::Exec, 2, SECOND);
-        assert_eq!(machine.on(Event::Start, SECOND), [Action::Prepare(0)]);
-        assert_eq!(machine.on(Event::Ended(End::Exited(0)), SECOND), [Action::Prepare(1)]);
-        let mut other = machine.clone();
-        assert_eq!(machine.on(Event::Ended(End::Exited(0)), SECOND), [Action::Spawn]);
-        assert_eq!(other.on(Event::Ended(End::Exited(3)), SECOND), [Action::Signal]);
-        other.on(Event::TreeEmpty, SECOND);
-        assert_eq!(other.state(), State::Over(Outcome::Failed));
-    }
-
-    #[test]
-    fn the_first_start_and_three_restarts_use_up_a_budget_of_three() {
-        let mut machine = machine(policy(RestartPolicy::OnFailure, 3));
-        let mut now = SECOND;
-        let mut starts = machine.on(Event::Start, now).len();
-        while !matches!(machine.state(), State::Over(_)) {
-            machine.on(Event::Ended(End::Exited(1)), now);
-            machine.on(Event::TreeEmpty, now);
-            now = machine.due().unwrap_or(now);
-            starts += machine.on(Event::Tick, now).len();
-        }
-        assert_eq!((starts, machine.state()), (4, State::Over(Outcome::Exhausted)));
-    }
-
-    /// Random events: a stop always ends stopped, the budget is never exceeded within its window, no state is a dead end.
-    #[test]
-    fn no_sequence_of_events_breaks_its_promises() {
-        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut random = move |below: u64| {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            seed % below
-        };
-        for _ in 0..2000 {
-            let kind = [RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never]
-                [usize::try_from(random(3)).unwrap_or(0)];
-            let budget = u32::try_from(random(4)).unwrap_or(0);
-            let mut machine = machine(policy(kind, budget));
-            let mut now = SECOND;
-            let mut spawns_since_forgiven = 0;
-            machine.on(Event::Start, now);
-            for _ in 0..60 {
-                now += Duration::from_millis(random(3000));
-                let event = match random(8) {
-                    0 => Event::Restart,
-                    1 | 2 => Event::Tick,
-                    3 | 4 => Event::TreeEmpty,
-                    5 => Event::Ended(End::Killed(9)),
-                    _ => Event::Ended(End::Exited(u32::from(random(2) == 0))),
-                };
-                let before = machine.state();
-                if event == Event::Restart {
-                    spawns_since_forgiven = 0;
-                }
-                let actions = machine.on(event, now);
-                spawns_since_forgiven +=
-                    u32::try_from(actions.iter().filter(|a| **a == Action::Spawn).count()).unwrap_or(0);
-                assert!(
-                    budget == 0 || spawns_since_forgiven <= budget + 2,
-                    "{before:?} {event:?}"
-                );
-                assert!(
-                    !matches!(before, State::Over(_)) || machine.state() == before,
-                    "over is over"
-                );
-            }
-            machine.on(Event::Stop, now);
-            machine.on(Event::TreeEmpty, now);
-            assert!(matches!(machine.state(), State::Over(_)), "{:?}", machine.state());
-        }
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use std::{
 
 use super::{Cmd, Entry, EntryKind, Lock, Output, Probe, Role, Space, System, User, staging};
 use crate::{
-    health,
+    health::{self, Asker},
     platform::{self, Signal},
     service,
 };
@@ -114,8 +114,8 @@ impl Probe for Real {
             .or_else(dirs::home_dir)
     }
 
-    fn ask(&self, probe: &service::Probe, timeout: Duration, pid: Option<u32>) -> Result<(), String> {
-        health::ask(probe, timeout, pid)
+    fn ask(&self, probe: &service::Probe, timeout: Duration, asker: &Asker) -> Result<(), String> {
+        health::ask(probe, timeout, asker)
     }
 
     fn monotonic(&self) -> Duration {
@@ -196,6 +196,10 @@ impl System for Real {
         written.inspect_err(|_| {
             let _ = fs::remove_file(path); // the first error is the one to tell
         })
+    }
+
+    fn copy(&self, from: &Path, to: &Path, mode: u32) -> io::Result<()> {
+        self.write_file(to, &self.read(from)?, mode)
     }
 
     fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {

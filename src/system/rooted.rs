@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{Cmd, Entry, EntryKind, Lock, Output, Probe, System, User, real::present};
-use crate::{platform::Signal, render, service};
+use crate::{health::Asker, platform::Signal, render, service};
 
 mod accounts;
 mod confine;
@@ -200,6 +200,10 @@ impl Probe for Rooted<'_> {
         self.machine.program()
     }
 
+    fn program_file(&self) -> Option<Entry> {
+        self.machine.program_file()
+    }
+
     /// The home of the account it is for, or of the image's root.
     fn home(&self) -> Option<PathBuf> {
         match &self.account {
@@ -208,7 +212,7 @@ impl Probe for Rooted<'_> {
         }
     }
 
-    fn ask(&self, _: &service::Probe, _: Duration, _: Option<u32>) -> Result<(), String> {
+    fn ask(&self, _: &service::Probe, _: Duration, _: &Asker) -> Result<(), String> {
         Err("nothing runs in an image that could be asked".into())
     }
 
@@ -245,6 +249,10 @@ impl System for Rooted<'_> {
 
     fn create_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         self.create(path, Last::Kept, |place| self.machine.create_file(place, bytes, mode))
+    }
+
+    fn copy(&self, from: &Path, to: &Path, mode: u32) -> io::Result<()> {
+        self.create(to, Last::Kept, |place| self.machine.copy(from, place, mode))
     }
 
     fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {

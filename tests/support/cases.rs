@@ -15,6 +15,8 @@ use autoglm_boot::{
 
 use super::machine::machine;
 
+/// The helper that units refer to.
+pub const HELPER: &str = "/var/lib/autoglm-boot/bin/autoglm-boot";
 /// Where every case's manifest lies on the machine in memory.
 const MANIFEST: &str = "/srv/app/app.toml";
 
@@ -34,7 +36,7 @@ impl Case {
         let checked = check(&manifest, &Wish::default(), &look)
             .unwrap_or_else(|problems| panic!("{}: {problems}", folder.display()));
         Self {
-            unit: render::systemd(&checked.service, None).unwrap(),
+            unit: render::systemd(&checked.service, None, Path::new(HELPER)).unwrap(),
             service: checked.service,
             folder,
         }

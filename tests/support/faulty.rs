@@ -11,6 +11,7 @@ use std::{
 
 use super::lab::Lab;
 use autoglm_boot::{
+    health::Asker,
     platform::Signal,
     service,
     system::{Cmd, Entry, Lock, Output, Probe, Real, System, User},
@@ -167,8 +168,8 @@ impl Probe for Faulty {
     fn home(&self) -> Option<PathBuf> {
         self.inner.home()
     }
-    fn ask(&self, probe: &service::Probe, timeout: Duration, pid: Option<u32>) -> Result<(), String> {
-        self.inner.ask(probe, timeout, pid)
+    fn ask(&self, probe: &service::Probe, timeout: Duration, asker: &Asker) -> Result<(), String> {
+        self.inner.ask(probe, timeout, asker)
     }
     fn monotonic(&self) -> Duration {
         let times = if self.fault == Fault::Hurry { 1000 } else { 1 };
@@ -200,6 +201,9 @@ impl System for Faulty {
     }
     fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         self.file(|| self.inner.append(path, bytes))
+    }
+    fn copy(&self, from: &Path, to: &Path, mode: u32) -> io::Result<()> {
+        self.file(|| self.inner.copy(from, to, mode))
     }
     fn link(&self, path: &Path, target: &Path) -> io::Result<()> {
         self.file(|| self.inner.link(path, target))

@@ -9,6 +9,7 @@ use std::{
 };
 
 use autoglm_boot::{
+    health::Asker,
     program::Elf,
     service,
     system::{Cmd, Entry, EntryKind, Output, Probe, User},
@@ -132,7 +133,7 @@ impl Probe for Machine {
         None
     }
 
-    fn ask(&self, probe: &service::Probe, _: Duration, _: Option<u32>) -> Result<(), String> {
+    fn ask(&self, probe: &service::Probe, _: Duration, _: &Asker) -> Result<(), String> {
         unreachable!("{probe:?}")
     }
 

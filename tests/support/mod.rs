@@ -16,3 +16,4 @@ pub mod lab;
 pub mod machine;
 pub mod recorded;
 pub mod repair;
+pub mod scenarios;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use autoglm_boot::{
+    health::Asker,
     service,
     system::{Cmd, Entry, EntryKind, Output, Probe, Role, Space, User},
 };
@@ -138,8 +139,8 @@ impl Probe for Recorded {
     fn home(&self) -> Option<PathBuf> {
         self.machine.home()
     }
-    fn ask(&self, probe: &service::Probe, timeout: Duration, pid: Option<u32>) -> Result<(), String> {
-        self.machine.ask(probe, timeout, pid)
+    fn ask(&self, probe: &service::Probe, timeout: Duration, asker: &Asker) -> Result<(), String> {
+        self.machine.ask(probe, timeout, asker)
     }
     fn monotonic(&self) -> Duration {
         self.machine.monotonic()

@@ -4,15 +4,15 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    AppState, AtPath, Backend, Control, Install, Live, LogQuery, Rendered, ScopeState, State, Wanted, evidence,
+    AppState, AtPath, Backend, Control, Install, Live, LogQuery, Logs, Rendered, ScopeState, State, Wanted, evidence,
 };
 use crate::{
     exit::{Exit, Failure},
     host::Host,
     plan::Plan,
     receipt::{self, Receipt, Store},
-    service::{Profile, RunAs, Scope, Service, StartType},
-    supervisor::{self, Rooms},
+    service::{Destination, Profile, RunAs, Scope, Service, StartType},
+    supervisor::{self, Rooms, client, tail},
     system::{Cmd, Output, Probe},
 };
 
@@ -37,8 +37,18 @@ impl Embedded {
         }
     }
 
-    /// Where the supervisor of this app keeps its things. `has_runtime`: whether the user has a folder for sockets.
+    /// Where the supervisor of this app keeps its things.
     pub fn rooms(&self, look: &dyn Probe, app: &str) -> Rooms {
+        let rooms = self.own_rooms(look, app);
+        let file = self.store().service(app, look).and_then(|service| service.logging.file);
+        Rooms {
+            log: file.unwrap_or(rooms.log),
+            ..rooms
+        }
+    }
+
+    /// The same, where the manifest names no file of its own.
+    fn own_rooms(&self, look: &dyn Probe, app: &str) -> Rooms {
         let store = self.store();
         let (runtime, logs) = match self.scope {
             Scope::System => (
@@ -53,6 +63,26 @@ impl Embedded {
         supervisor::rooms(&runtime, &logs, app)
     }
 
+    /// What the supervisor of an app has left and nobody else needs: its log and the earlier files of it, where they lie in our
+    /// own folder; then what tells of it.
+    fn leftovers(&self, look: &dyn Probe, app: &str) -> Vec<PathBuf> {
+        let rooms = self.own_rooms(look, app);
+        let name = format!("{app}.log");
+        let is_log = |path: &PathBuf| {
+            let rest = path.file_name().and_then(|file| file.to_str()?.strip_prefix(&name));
+            rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('.').is_some_and(|n| n.parse::<u32>().is_ok()))
+        };
+        let logs = look
+            .list(rooms.log.parent().unwrap_or(Path::new("/")))
+            .unwrap_or_default();
+        let mut paths = vec![rooms.log.clone()];
+        paths.extend(logs.into_iter().filter(|path| is_log(path) && *path != rooms.log));
+        paths.extend([rooms.status.clone(), rooms.lock.clone()]);
+        paths.extend(rooms.socket.parent().map(Path::to_path_buf));
+        paths.push(rooms.folder);
+        paths
+    }
+
     /// The command that makes the supervisor start, stop or restart an app.
     fn supervisor(&self, verb: &str, app: &str) -> Cmd {
         let scope = match self.scope {
@@ -63,15 +93,12 @@ impl Embedded {
     }
 
     fn live(&self, look: &dyn Probe, app: &str) -> Live {
-        let rooms = self.rooms(look, app);
+        let rooms = self.own_rooms(look, app);
         let is_installed = matches!(look.entry(&self.store().receipt_path(app)), Ok(Some(_)));
-        let written = look.read(&rooms.status).ok();
-        let mut live = written
-            .and_then(|bytes| serde_json::from_slice::<Live>(&bytes).ok())
-            .unwrap_or_else(|| Live {
-                load: if is_installed { "loaded" } else { "not-found" }.into(),
-                ..Live::unknown(app)
-            });
+        let mut live = client::live(&rooms, look).unwrap_or_else(|| Live {
+            load: if is_installed { "loaded" } else { "not-found" }.into(),
+            ..Live::unknown(app)
+        });
         let is_up = matches!(live.active.as_str(), "active" | "activating" | "deactivating") && live.sub != "exited";
         if is_up && !look.is_locked(&rooms.lock) {
             live.active = "failed".into();
@@ -87,10 +114,9 @@ impl Embedded {
 
 impl Embedded {
     fn tail(&self, look: &dyn Probe, app: &str, most: usize) -> Vec<String> {
-        let bytes = look.read(&self.rooms(look, app).log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<_> = text.lines().map(str::to_owned).collect();
-        lines[lines.len().saturating_sub(most)..].to_vec()
+        let last = tail::last(&self.rooms(look, app).log, most, look);
+        let text = String::from_utf8_lossy(&last);
+        text.lines().map(str::to_owned).collect()
     }
 }
 
@@ -162,11 +188,11 @@ impl Backend for Embedded {
                 at_path: written.map(|bytes| AtPath::File(bytes, 0o600)),
                 receipt,
                 version: store.installed(app, look),
-                rooms: Some(self.rooms(look, app)),
+                leftovers: self.leftovers(look, app),
                 ..AppState::default()
             })
         };
-        let logs = self.rooms(look, "any").log;
+        let logs = self.own_rooms(look, "any").log;
         let folder = logs.parent().unwrap_or(Path::new("/"));
         Ok(State {
             scope: ScopeState {
@@ -180,10 +206,10 @@ impl Backend for Embedded {
         })
     }
 
-    fn boot_hint(&self, app: &str) -> Option<String> {
-        Some(format!(
-            "not enabled at boot: no init system runs here. In a container, make this its command: autoglm-boot run {app}"
-        ))
+    fn boot_hint(&self) -> Option<&'static str> {
+        Some(
+            "enabled at boot: no (no init system runs here). In a container, make this its command: autoglm-boot run --all",
+        )
     }
 
     fn install(&self, wanted: &[Wanted], state: &State, options: &Install) -> Result<Plan, Failure> {
@@ -199,6 +225,11 @@ impl Backend for Embedded {
     }
 
     fn is_reachable(&self, _: &dyn Probe) -> bool {
+        true
+    }
+
+    /// Each by its own supervisor.
+    fn is_watching(&self, _: &dyn Probe) -> bool {
         true
     }
 
@@ -227,8 +258,7 @@ impl Backend for Embedded {
         self.tail(look, unit, MANY)
     }
 
-    /// tail(1): the log is a file.
-    fn logs(&self, look: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Cmd, Failure> {
+    fn logs(&self, look: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Logs, Failure> {
         if query.since.is_some() {
             return Err(Failure::new(
                 Exit::Usage,
@@ -236,13 +266,7 @@ impl Backend for Embedded {
             )
             .repair("use -n N"));
         }
-        let mut cmd = Cmd::new("tail", [format!("--lines={}", query.lines.unwrap_or(100))]);
-        if query.follow {
-            cmd.args.push("--follow=name".into());
-            cmd.args.push("--retry".into());
-        }
-        cmd.args.push(self.rooms(look, unit).log.display().to_string());
-        Ok(cmd)
+        Ok(Logs::Supervisor(self.rooms(look, unit)))
     }
 }
 
@@ -267,12 +291,23 @@ fn losses(service: &Service) -> Vec<String> {
         }
     }
     let dependencies = &service.dependencies;
-    if !dependencies.requires.is_empty() {
-        losses.push("dependencies.requires: looked at by install only, under the embedded supervisor so far".into());
+    let is_app = |unit: &String| dependencies.apps.iter().any(|app| *unit == format!("{app}.service"));
+    for unit in dependencies.requires.iter().filter(|unit| !is_app(unit)) {
+        losses.push(format!(
+            "dependencies.requires: {unit} is a unit of systemd, which does not run here: without effect"
+        ));
     }
     if !(dependencies.after.is_empty() && dependencies.wants.is_empty()) {
-        losses
-            .push("dependencies.after, dependencies.wants: without effect under the embedded supervisor so far".into());
+        losses.push("dependencies.after, dependencies.wants: without effect under the embedded supervisor; use requires or wait_for".into());
+    }
+    if service.logging.destination == Some(Destination::Journal) {
+        losses.push("logging.destination: there is no journal here; output goes into files".into());
+    }
+    if service.stop_signal.starts_with("SIGRT") {
+        losses.push(format!(
+            "service.stop_signal: {} is sent as SIGTERM by the embedded supervisor",
+            service.stop_signal
+        ));
     }
     losses
 }

@@ -11,7 +11,6 @@ use crate::{
     plan::{Condition, Plan, Step},
     receipt::{self, Receipt},
     service::Service,
-    supervisor::log,
 };
 
 /// How long a stop may take beyond the manifest's own limit before something is wrong.
@@ -117,6 +116,7 @@ impl Embedded {
                 readiness: service.readiness.clone(),
                 start_type: service.start_type,
                 restarts: 0,
+                waits: service.dependencies.waits(),
             },
             deadline,
         })
@@ -175,12 +175,8 @@ impl Embedded {
 
     /// The supervisor's own traces of an app.
     fn discard(state: &AppState) -> Option<Step> {
-        let rooms = state.rooms.as_ref()?;
-        let mut paths = log::paths(&rooms.log);
-        paths.extend([rooms.status.clone(), rooms.lock.clone()]);
-        paths.extend(rooms.socket.parent().map(std::path::Path::to_path_buf));
-        paths.push(rooms.folder.clone());
-        Some(Step::Discard { paths })
+        let paths = state.leftovers.clone();
+        (!paths.is_empty()).then_some(Step::Discard { paths })
     }
 
     fn receipt(&self, service: &Service, text: &str, options: &Install) -> Receipt {

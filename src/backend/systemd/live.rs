@@ -25,9 +25,9 @@ const LOAD_PATH: [&str; 13] = [
     "/run/systemd/generator.late",
 ];
 /// The service manager notes here what it started in this boot.
-const STARTED: &str = "/run/systemd/units";
-/// By a link of this name, and the unit's.
-const INVOCATION: &str = "invocation:";
+pub(super) const STARTED: &str = "/run/systemd/units";
+/// By a link of this name, and the unit's, to the identity of its run; it is gone when the unit is not up any more.
+pub(super) const INVOCATION: &str = "invocation:";
 
 /// Those of the units of which the machine's service manager may have something to tell: there is a file of that name, or it
 /// was started in this boot. The others need not be asked for. (What it may still hold of a file that was removed, it is
@@ -70,8 +70,8 @@ pub(super) fn goes_first(fragment: &Path) -> bool {
 /// The properties of org.freedesktop.systemd1(5) that are asked for.
 pub(super) const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths,\
     NeedDaemonReload,Result,ExecMainCode,ExecMainStatus,NRestarts,MainPID,MemoryCurrent,ActiveEnterTimestampMonotonic,\
-    StateChangeTimestampMonotonic,RequiredBy,BoundBy,RequisiteOf,Job,InactiveExitTimestampMonotonic,MemoryMax,CPUUsageNSec,\
-    CPUQuotaPerSecUSec,TasksCurrent,TasksMax";
+    StateChangeTimestampMonotonic,RequiredBy,BoundBy,RequisiteOf,Job,InactiveExitTimestampMonotonic,InvocationID,\
+    ExecMainStartTimestampMonotonic,MemoryMax,CPUUsageNSec,CPUQuotaPerSecUSec,TasksCurrent,TasksMax";
 
 /// The answer to `systemctl show UNIT…`: one block a unit, in the order of the question.
 pub(super) fn parse(text: &str, units: &[String]) -> Vec<Live> {
@@ -134,6 +134,8 @@ fn set(live: &mut Live, key: &str, value: &str) {
         }
         "Job" => live.has_job = !value.is_empty() && value != "0",
         "InactiveExitTimestampMonotonic" => live.started = micros(value),
+        "InvocationID" => live.invocation = text(),
+        "ExecMainStartTimestampMonotonic" => live.main_started = micros(value),
         _ => {}
     }
 }

@@ -1,10 +1,14 @@
 //! systemd, the machine's or a user's: units in the folder of the administrator, links for the boot target, and
 //! systemctl(1) for the rest.
 
-use std::{collections::HashMap, path::PathBuf, time::Duration};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
-    AppState, AtPath, Backend, Control, Install, Live, LogQuery, Rendered, ScopeState, State, Wanted, evidence,
+    AppState, AtPath, Backend, Control, Install, Live, LogQuery, Logs, Rendered, ScopeState, State, Wanted, evidence,
 };
 use crate::{
     exit::{Exit, Failure},
@@ -12,13 +16,15 @@ use crate::{
     plan::Plan,
     receipt::{Receipt, Store},
     render,
-    service::{Scope, Service},
+    service::{Destination, Scope, Service},
     session,
     system::{Cmd, EntryKind, Output, Probe},
+    watch::Board,
 };
 
 mod ask;
 mod change;
+mod helper;
 mod journal;
 mod live;
 mod losses;
@@ -26,6 +32,9 @@ mod ownership;
 mod plans;
 mod removal;
 mod start;
+
+pub use helper::{Helper, WATCH};
+use plans::Draft;
 
 /// As receipts and `--backend` name it.
 pub const NAME: &str = "systemd";
@@ -62,6 +71,43 @@ impl Systemd {
         self.units().join(self.unit(app))
     }
 
+    /// The folder where the service manager marks units that are up.
+    pub fn marks(&self) -> PathBuf {
+        match self.scope {
+            Scope::System => PathBuf::from(live::STARTED),
+            Scope::User => self.host.runtime.join("systemd/units"),
+        }
+    }
+
+    /// The mark of a unit that is up: a link to the identity of its run.
+    pub fn mark(&self, unit: &str) -> PathBuf {
+        self.marks().join(format!("{}{unit}", live::INVOCATION))
+    }
+
+    /// Whose mark it is, if it is one.
+    pub fn marked<'a>(&self, path: &'a Path) -> Option<&'a str> {
+        let name = path.file_name()?.to_str()?;
+        let unit = name.strip_prefix(live::INVOCATION).unwrap_or("");
+        (path.parent() == Some(&self.marks())).then_some(unit)
+    }
+
+    /// The run of a unit that is up.
+    pub fn invocation(&self, look: &dyn Probe, unit: &str) -> Option<String> {
+        match look.entry(&self.mark(unit)).ok()??.kind {
+            EntryKind::Link(target) => Some(target.to_string_lossy().into_owned()),
+            _ => None,
+        }
+    }
+
+    /// Where the watcher writes down what it sees.
+    pub fn board(&self) -> PathBuf {
+        let runtime = match self.scope {
+            Scope::System => PathBuf::from("/run"),
+            Scope::User => self.host.runtime.clone(),
+        };
+        runtime.join("autoglm-boot-watch/board.json")
+    }
+
     /// The link that starts it at boot, as `systemctl enable` makes it.
     fn link(&self, app: &str) -> PathBuf {
         let target = match self.scope {
@@ -72,7 +118,7 @@ impl Systemd {
     }
 
     /// systemctl(1) for this scope.
-    fn systemctl<const N: usize>(&self, args: [&str; N]) -> Cmd {
+    pub(crate) fn systemctl<const N: usize>(&self, args: [&str; N]) -> Cmd {
         let scope = self.is_user().then_some("--user");
         self.in_scope(Cmd::new("systemctl", scope.into_iter().chain(args)))
     }
@@ -183,7 +229,16 @@ impl Backend for Systemd {
     }
 
     fn render(&self, service: &Service) -> Result<Rendered, Failure> {
-        render::systemd(service, self.host.systemd)
+        if service.logging.destination == Some(Destination::File) {
+            let message = format!(
+                "{}: logging.destination = \"file\": systemd keeps output in its journal.\nNothing was changed.",
+                service.name
+            );
+            return Err(Failure::new(Exit::Failed, message).repair(
+                "leave it out; `autoglm-boot logs` shows the journal, which rotates by itself (journald.conf(5))",
+            ));
+        }
+        render::systemd(service, self.host.systemd, &self.helper())
     }
 
     fn losses(&self, look: &dyn Probe, service: &Service, others: &[&str]) -> Vec<String> {
@@ -200,7 +255,13 @@ impl Backend for Systemd {
         let cmd = self
             .systemctl(["show", live::PROPERTIES, "--"])
             .units(units.iter().cloned());
-        Ok(live::parse(&self.answer(look, &cmd)?, units))
+        let mut lives = live::parse(&self.answer(look, &cmd)?, units);
+        if let Some(board) = Board::read(self, look) {
+            for live in &mut lives {
+                live.pulse = board.pulse(&live.unit, &live.invocation);
+            }
+        }
+        Ok(lives)
     }
 
     fn not_up(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<String>, Failure> {
@@ -230,6 +291,7 @@ impl Backend for Systemd {
                 has_reset_unit: look
                     .read(&self.units().join(render::RESET_UNIT))
                     .is_ok_and(|text| text == render::systemd_reset(self.scope).as_bytes()),
+                helper: self.helper_state(look)?,
                 missing: wants
                     .parent()
                     .map(|folder| session::missing_folders(look, folder))
@@ -254,6 +316,10 @@ impl Backend for Systemd {
     fn is_reachable(&self, look: &dyn Probe) -> bool {
         let socket = self.host.runtime.join("systemd/private");
         !self.host.is_image && (!self.is_user() || matches!(look.entry(&socket), Ok(Some(_))))
+    }
+
+    fn is_watching(&self, look: &dyn Probe) -> bool {
+        self.invocation(look, helper::WATCH).is_some()
     }
 
     fn is_lingering(&self, look: &dyn Probe, user: &str) -> bool {
@@ -300,8 +366,8 @@ impl Backend for Systemd {
         self.journal_since(look, unit, since)
     }
 
-    fn logs(&self, _: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Cmd, Failure> {
-        Ok(self.log_command(unit, query))
+    fn logs(&self, _: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Logs, Failure> {
+        Ok(Logs::Command(self.log_command(unit, query)))
     }
 }
 

@@ -74,29 +74,46 @@ impl Systemd {
         };
         plan.shared(self.manager_steps(&state.scope));
         plan.shared(self.scope_steps(&drafts, &state.scope, options)?);
+        let helper = self.helper_steps(&drafts, state)?;
+        let watch_reload = self.reload_watcher(&helper, state);
         let needs_reload = |draft: &&Draft| draft.needs_reload() && !self.host.is_image;
         let reloads: Vec<_> = drafts.iter().filter(needs_reload).collect();
-        if !reloads.is_empty() {
+        if !reloads.is_empty() || watch_reload.is_some() {
             plan.shared([self.reload_again()]);
             plan.shared(self.forgiveness(&drafts));
         }
+        plan.shared(helper.iter().cloned());
         for draft in &drafts {
             plan.of(&draft.unit, self.unit_steps(draft));
         }
-        if !reloads.is_empty() {
-            plan.shared(self.reload(&reloads));
-        }
-        self.start(&mut plan, &drafts, options);
         let mut records = Vec::new();
         for draft in &drafts {
-            let recorded = self.records(draft)?;
-            plan.of(&draft.unit, self.folder_steps(draft, options)?);
-            plan.of(&draft.unit, recorded.version);
-            records.push((&draft.unit, recorded.receipt));
+            records.push(self.records(draft)?);
+        }
+        // The watcher reads what is wanted of an app that it sees start.
+        for (draft, recorded) in drafts.iter().zip(&mut records) {
+            if Self::needs_helper(&draft.wanted.service) {
+                plan.of(&draft.unit, self.folder_steps(draft, options)?);
+                plan.of(&draft.unit, std::mem::take(&mut recorded.version));
+            }
+        }
+        let reload = self.reload(&reloads);
+        let is_sure = |reload: &Step| matches!(reload, Step::Run { only_if: None, .. });
+        plan.shared(watch_reload.filter(|_| !reload.as_ref().is_some_and(is_sure)));
+        plan.shared(reload);
+        if drafts.iter().any(|draft| Self::needs_helper(&draft.wanted.service)) {
+            self.start_watcher(&mut plan, &helper, state);
+        }
+        self.start(&mut plan, &drafts, options);
+        for (draft, recorded) in drafts.iter().zip(&mut records) {
+            if !Self::needs_helper(&draft.wanted.service) {
+                plan.of(&draft.unit, self.folder_steps(draft, options)?);
+                plan.of(&draft.unit, std::mem::take(&mut recorded.version));
+            }
         }
         self.wait(&mut plan, &drafts, options);
-        for (unit, receipt) in records {
-            plan.of(unit, receipt);
+        for (draft, recorded) in drafts.iter().zip(records) {
+            plan.of(&draft.unit, recorded.receipt);
         }
         Ok(plan)
     }
@@ -251,6 +268,7 @@ impl Systemd {
     fn reload(&self, drafts: &[&Draft]) -> Option<Step> {
         let cmd = self.systemctl(["daemon-reload"]);
         match drafts {
+            [] => None,
             _ if drafts.iter().all(|draft| draft.state.live.is_nowhere) => None,
             [only] if only.state.live.load == "not-found" => {
                 let units = vec![only.unit.clone()];
@@ -284,6 +302,7 @@ impl Systemd {
                 Some(old) if links.is_empty() => old.links.clone(),
                 _ => links.to_vec(),
             },
+            needs_helper: Self::needs_helper(service),
             adopted: state.original.is_some() || (options.adopt && state.is_foreign()),
             ..Receipt::new(service, self.name(), unit, &rendered.text, options.now, &options.by)
         }

@@ -44,6 +44,7 @@ impl Systemd {
             });
         }
         steps.extend(app.links.iter().map(|(path, _)| Step::Remove { path: path.clone() }));
+        steps.extend(self.end_watcher(others, state));
         steps.extend(put_back(app.original.as_ref(), path));
         if scope.is_reachable {
             let reset = self.systemctl(["reset-failed"]).units([unit.clone()]);
@@ -94,6 +95,7 @@ impl Systemd {
             .rev()
             .filter(|folder| !store.root().starts_with(folder));
         steps.extend(folders.map(|path| Step::Rmdir { path: path.clone() }));
+        steps.extend(self.discard_helper(others, state));
         steps
     }
 
@@ -137,7 +139,8 @@ impl Systemd {
             _ => (Some("restart"), 0),
         };
         if let Some(word) = word {
-            let is_slow = wait.is_some() && matches!(receipt.start_type, StartType::Notify | StartType::Oneshot);
+            let is_told = matches!(receipt.start_type, StartType::Notify | StartType::Oneshot);
+            let is_slow = (wait.is_some() && is_told) || receipt.waits.is_some();
             plan.shared(self.reset_failed(std::iter::once(live)));
             plan.shared([Step::run(if is_slow {
                 self.systemctl(["--no-block", word]).units(unit)

@@ -77,6 +77,7 @@ impl Systemd {
                     readiness: service.readiness.clone(),
                     start_type: service.start_type,
                     restarts: 0,
+                    waits: service.dependencies.waits(),
                 };
                 plan.of(&draft.unit, [Step::Await { condition, deadline }]);
             }
@@ -104,9 +105,12 @@ impl Systemd {
     /// wait tells which one failed; to start them one by one would take systemd longer than one unit that wants them all.
     fn launch(&self, verb: &str, units: Vec<String>, only: Option<&Draft>, options: &Install) -> Step {
         let is_waited_for = options.patience != Patience::None;
-        let is_slow = |only: &Draft| matches!(only.wanted.service.start_type, StartType::Notify | StartType::Oneshot);
+        let is_slow = |only: &Draft| {
+            let service = &only.wanted.service;
+            matches!(service.start_type, StartType::Notify | StartType::Oneshot) || service.dependencies.has_waits()
+        };
         match only {
-            Some(only) if is_waited_for && is_slow(only) => {
+            Some(only) if is_slow(only) && (is_waited_for || only.wanted.service.dependencies.has_waits()) => {
                 Step::run(self.systemctl(["--no-block", verb]).units(units))
             }
             None if verb == "start" => Step::Launch {

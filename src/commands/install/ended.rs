@@ -71,8 +71,8 @@ impl Ended {
         if !text.is_empty() {
             context.report.success(&text);
         }
-        if let Some(hint) = backend.boot_hint(name).filter(|_| !context.report.is_brief) {
-            context.report.note(&hint);
+        if let Some(hint) = backend.boot_hint().filter(|_| !context.report.is_brief) {
+            context.report.note(hint);
         }
         json!({ "name": name, "outcome": self.outcome, "unit": self.unit, "scope": backend.scope() })
     }

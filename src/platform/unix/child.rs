@@ -1,13 +1,10 @@
-//! What a supervisor needs of the system: to start an app so that it dies with it, to see its whole process tree, and to
-//! end it.
+//! What a supervisor needs of the system: to start an app so that it dies with it, and itself in the background.
 
 use std::{
-    collections::BTreeMap,
-    ffi::OsString,
     fs, io,
     io::Read,
     os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -15,14 +12,13 @@ use nix::{
     sys::{
         prctl,
         resource::{Resource, setrlimit},
-        signal::{self, Signal as Number},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
+        signal::Signal as Number,
     },
-    unistd::{self, Gid, Pid, Uid},
+    unistd::{self, Gid, Uid},
 };
 
 use super::euid;
-use crate::{supervisor::state::End, system::Cmd};
+use crate::{health::Being, system::Cmd};
 
 /// Whom a process runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,12 +36,8 @@ pub struct Identity {
 pub struct Launch<'a> {
     /// The argument list; the first word is an absolute path.
     pub argv: &'a [String],
-    /// The folder it starts in.
-    pub folder: &'a Path,
-    /// The whole environment.
-    pub environment: &'a [(OsString, OsString)],
-    /// Whom it runs as; `None` for whom we run as.
-    pub identity: Option<&'a Identity>,
+    /// Whom it runs as, where, and in which environment.
+    pub being: &'a Being,
     /// Open files, at most.
     pub open_files: Option<u64>,
     /// Where its output goes.
@@ -97,17 +89,17 @@ pub fn launch(launch: &Launch) -> io::Result<u32> {
     command
         .args(words)
         .env_clear()
-        .envs(launch.environment.iter().map(|(key, value)| (key, value)))
+        .envs(launch.being.environment.iter().map(|(key, value)| (key, value)))
         .stdin(Stdio::null())
         .stdout(launch.output.try_clone()?)
         .stderr(launch.output.try_clone()?);
-    let identity = launch.identity.filter(|_| euid() == 0).cloned();
+    let identity = launch.being.identity.as_ref().filter(|_| euid() == 0).cloned();
     let groups: Vec<_> = identity
         .iter()
         .flat_map(|identity| &identity.groups)
         .map(|&gid| Gid::from_raw(gid))
         .collect();
-    let folder = std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(launch.folder.as_os_str()))?;
+    let folder = std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(launch.being.folder.as_os_str()))?;
     let (open_files, parent) = (launch.open_files, unistd::getpid());
     let prepare = move || {
         unistd::setsid()?;
@@ -120,13 +112,7 @@ pub fn launch(launch: &Launch) -> io::Result<u32> {
             unistd::setuid(Uid::from_raw(identity.uid))?;
         }
         unistd::chdir(folder.as_c_str())?;
-        // After the change of identity, which would clear it (PR_SET_PDEATHSIG, prctl(2)).
-        prctl::set_pdeathsig(Number::SIGKILL)?;
-        if unistd::getppid() == parent {
-            Ok(())
-        } else {
-            Err(io::Error::from(io::ErrorKind::Interrupted))
-        }
+        die_with(parent) // after the change of identity, which would clear it
     };
     // SAFETY: the closure makes system calls on data prepared before the fork; it allocates nothing.
     unsafe { command.pre_exec(prepare) };
@@ -134,92 +120,30 @@ pub fn launch(launch: &Launch) -> io::Result<u32> {
     Ok(child.id())
 }
 
-/// Waits for every child that has ended, without waiting for one to end.
-pub fn reap() -> Vec<(u32, End)> {
-    let mut ended = Vec::new();
-    loop {
-        let (pid, end) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, status)) => (pid, End::Exited(u32::try_from(status).unwrap_or_default())),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => {
-                (pid, End::Killed(u32::try_from(signal as i32).unwrap_or_default()))
-            }
-            Ok(WaitStatus::StillAlive) | Err(_) => return ended,
-            Ok(_) => continue,
-        };
-        ended.push((u32::try_from(pid.as_raw()).unwrap_or_default(), end));
+/// Starts a command that has our outputs, in a process group of its own, and is killed when our main thread ends.
+#[allow(unsafe_code)]
+pub fn start_child(cmd: &Cmd) -> io::Result<u32> {
+    use std::os::unix::process::CommandExt as _;
+    let parent = unistd::getpid();
+    let mut command = Command::new(&cmd.program);
+    command
+        .args(cmd.words())
+        .envs(cmd.env.iter().map(|(key, value)| (key, value)))
+        .stdin(Stdio::null())
+        .process_group(0);
+    // SAFETY: the closure makes two system calls; it allocates nothing.
+    unsafe { command.pre_exec(move || die_with(parent)) };
+    Ok(command.spawn()?.id()) // `reap` waits for it
+}
+
+/// From now on we are killed when the main thread of our parent ends (`PR_SET_PDEATHSIG`, prctl(2)); it may have ended already.
+fn die_with(parent: unistd::Pid) -> io::Result<()> {
+    prctl::set_pdeathsig(Number::SIGKILL)?;
+    if unistd::getppid() == parent {
+        Ok(())
+    } else {
+        Err(io::Error::from(io::ErrorKind::Interrupted))
     }
-}
-
-/// Every process below us, as far as it still runs.
-pub fn descendants() -> Vec<u32> {
-    let mut children = BTreeMap::<u32, Vec<u32>>::new();
-    for pid in processes() {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The name, in brackets, may hold anything: what follows the last bracket is state and parent (proc(5)).
-        let mut rest = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-        if let (Some(state), Some(Ok(parent))) = (rest.next(), rest.next().map(str::parse::<u32>))
-            && state != "Z"
-        {
-            children.entry(parent).or_default().push(pid);
-        }
-    }
-    let mut found = Vec::new();
-    let mut next = vec![std::process::id()];
-    while let Some(pid) = next.pop() {
-        for child in children.remove(&pid).unwrap_or_default() {
-            found.push(child);
-            next.push(child);
-        }
-    }
-    found
-}
-
-/// Every other process that carries the variable in its environment, as far as we may see that.
-pub fn marked(variable: &str, value: &str) -> Vec<u32> {
-    let mark = format!("{variable}={value}");
-    let is_marked = |pid: &u32| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment
-            .split(|&byte| byte == 0)
-            .any(|entry| entry == mark.as_bytes())
-    };
-    let own = std::process::id();
-    processes()
-        .into_iter()
-        .filter(|pid| *pid != own && is_marked(pid))
-        .collect()
-}
-
-fn processes() -> Vec<u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten();
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect()
-}
-
-/// Sends a signal, by name, to processes; one that has ended by now is no error.
-pub fn send(name: &str, pids: &[u32]) {
-    let number: Number = name.parse().unwrap_or(Number::SIGTERM);
-    for &pid in pids {
-        if let Ok(pid) = i32::try_from(pid) {
-            let _ = signal::kill(Pid::from_raw(pid), number);
-            if number != Number::SIGKILL {
-                let _ = signal::kill(Pid::from_raw(pid), Number::SIGCONT); // one that is stopped could not end
-            }
-        }
-    }
-}
-
-/// Tells of every SIGCHLD (`false`) and of every signal that asks us to end (`true`), on a thread of its own.
-pub fn watch_signals(mut tell: impl FnMut(bool) + Send + 'static) -> io::Result<()> {
-    use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGCHLD, SIGTERM, SIGINT, SIGHUP])?;
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        for signal in signals.forever() {
-            tell(signal != SIGCHLD);
-        }
-    })?;
-    Ok(())
 }
 
 /// Starts a command that goes on without us, in a session of its own. Returns what it said until it let go of its output

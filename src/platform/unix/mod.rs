@@ -9,11 +9,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    },
+    sync::{OnceLock, mpsc},
     time::Duration,
 };
 
@@ -21,43 +17,30 @@ use nix::unistd;
 
 mod child;
 mod control;
+mod like;
 mod links;
 mod lock;
+mod notice;
 mod role;
+mod signals;
+mod tree;
 
 pub use child::*;
 pub use control::*;
+pub use like::*;
 pub use links::*;
 pub use lock::*;
+pub use notice::*;
 pub use role::*;
+pub use signals::*;
+pub use tree::*;
 
-use super::Signal;
+use like::as_identity;
+use tree::{no_longer_awaited, spawn_awaited};
+
 use crate::system::{Cmd, Entry, EntryKind, Output, User};
 
 static ACTING: OnceLock<User> = OnceLock::new();
-static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
-
-/// From now on SIGINT, SIGTERM and SIGHUP are noted for [`signal`] instead of ending us.
-pub fn note_signals() -> io::Result<()> {
-    let noted = SIGNAL.get_or_init(Arc::default);
-    for (number, value) in [
-        (signal_hook::consts::SIGINT, 1),
-        (signal_hook::consts::SIGTERM, 2),
-        (signal_hook::consts::SIGHUP, 2),
-    ] {
-        signal_hook::flag::register_usize(number, Arc::clone(noted), value)?;
-    }
-    Ok(())
-}
-
-/// The signal that asks us to end, if one came.
-pub fn signal() -> Option<Signal> {
-    match SIGNAL.get().map_or(0, |noted| noted.load(Ordering::Relaxed)) {
-        0 => None,
-        1 => Some(Signal::Interrupt),
-        _ => Some(Signal::Terminate),
-    }
-}
 
 /// Runs a command to its end, or until `give_up` says so: then it is killed and the result is an error. It reads nothing
 /// from us, and a Ctrl-C at our terminal does not reach it: what it does is ours to undo.
@@ -96,19 +79,26 @@ pub fn command(program: &str) -> Command {
 
 /// Runs a prepared command, capturing what it says.
 pub fn wait(command: &mut Command, give_up: &dyn Fn() -> bool) -> io::Result<Output> {
-    const LOOK: Duration = Duration::from_millis(50);
-    let mut child = command
+    command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()?;
+        .process_group(0);
+    let mut child = spawn_awaited(command)?;
+    let ended = gathered(&mut child, give_up);
+    no_longer_awaited(child.id());
+    ended
+}
+
+/// What a command says until it has closed its outputs, and how it ended.
+fn gathered(child: &mut Child, give_up: &dyn Fn() -> bool) -> io::Result<Output> {
+    const LOOK: Duration = Duration::from_millis(50);
     let (sender, receiver) = mpsc::channel();
     let stdout = child.stdout.take().map(|pipe| gather(pipe, sender.clone()));
     let stderr = child.stderr.take().map(|pipe| gather(pipe, sender));
     while let Err(mpsc::RecvTimeoutError::Timeout) = receiver.recv_timeout(LOOK) {
         if give_up() {
-            return stop(&mut child);
+            return stop(child);
         }
     }
     let status = child.wait()?;
@@ -156,55 +146,6 @@ pub fn exit_code(status: ExitStatus) -> i32 {
     status
         .code()
         .unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
-}
-
-/// Makes the command run with the identity, folder and environment of another process: a probe runs as the app it asks,
-/// never as root for it.
-pub fn like_process(command: &mut Command, pid: u32) -> io::Result<()> {
-    let proc = PathBuf::from(format!("/proc/{pid}"));
-    let status = fs::read_to_string(proc.join("status"))?;
-    let ids = |field: &str| -> Vec<u32> {
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix(field))
-            .map(|rest| rest.split_whitespace().filter_map(|id| id.parse().ok()).collect())
-            .unwrap_or_default()
-    };
-    let (Some(&uid), Some(&gid)) = (ids("Uid:").get(1), ids("Gid:").get(1)) else {
-        return Err(io::Error::other(format!("process {pid} has no identity to borrow")));
-    };
-    let environment = fs::read(proc.join("environ"))?;
-    command
-        .env_clear()
-        .envs(environment.split(|&b| b == 0).filter_map(|entry| {
-            let at = entry.iter().position(|&b| b == b'=')?;
-            let text =
-                |bytes: &[u8]| -> std::ffi::OsString { std::os::unix::ffi::OsStringExt::from_vec(bytes.to_vec()) };
-            Some((text(&entry[..at]), text(&entry[at + 1..])))
-        }));
-    command.current_dir(proc.join("cwd"));
-    if euid() == 0 {
-        let groups: Vec<_> = ids("Groups:").into_iter().map(unistd::Gid::from_raw).collect();
-        as_identity(command, uid, gid, groups);
-    }
-    Ok(())
-}
-
-/// Takes on another identity between fork and exec, from root.
-#[allow(unsafe_code)]
-fn as_identity(command: &mut Command, uid: u32, gid: u32, groups: Vec<unistd::Gid>) {
-    let is_acting = acting_for().is_some();
-    let drop_root = move || {
-        if is_acting {
-            unistd::seteuid(unistd::Uid::from_raw(0))?;
-        }
-        unistd::setgroups(&groups)?;
-        unistd::setgid(unistd::Gid::from_raw(gid))?;
-        unistd::setuid(unistd::Uid::from_raw(uid))?;
-        Ok(())
-    };
-    // SAFETY: the closure makes four system calls on data prepared before the fork; it allocates nothing.
-    unsafe { command.pre_exec(drop_root) };
 }
 
 /// What `stat` says, in our terms.
@@ -296,6 +237,23 @@ pub fn create_private(path: &Path) -> io::Result<fs::File> {
         .create_new(true)
         .mode(0o600)
         .open(path)
+}
+
+/// Our own standard output, without a buffer.
+pub fn own_output() -> io::Result<fs::File> {
+    Ok(std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()?.into())
+}
+
+/// Opens a file to read it.
+pub fn open_read(path: &Path) -> io::Result<fs::File> {
+    fs::File::open(path)
+}
+
+/// Opens a file to read what is still to come.
+pub fn open_at_end(path: &Path) -> io::Result<fs::File> {
+    let mut file = fs::File::open(path)?;
+    io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
+    Ok(file)
 }
 
 /// Opens a file to append to it.

@@ -153,7 +153,11 @@ fn nothing_is_run_and_nothing_of_our_environment_is_the_images() {
     let probe = service::Probe::Command {
         argv: vec!["/bin/true".into()],
     };
-    assert!(image.ask(&probe, Duration::from_secs(1), None).is_err());
+    assert!(
+        image
+            .ask(&probe, Duration::from_secs(1), &crate::health::Asker::Ourselves)
+            .is_err()
+    );
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some() && image.env("CARGO_MANIFEST_DIR").is_none());
     assert_eq!(image.env("SUDO_USER"), std::env::var_os("SUDO_USER"));
     lying.assert_untouched();

@@ -1,0 +1,50 @@
+//! What an app waits for before its start, as a command of its unit: the helper pulls, as the app's own user. The unit of what is
+//! waited for knows nothing of it.
+
+use std::{path::Path, time::Duration};
+
+use crate::{
+    exit::Exit,
+    health::wait,
+    plan::Span,
+    service::{Scope, Service},
+};
+
+/// Between the end of the wait and that of systemd's patience with it.
+const SLACK: Duration = Duration::from_secs(10);
+
+/// The command, if there is something to wait for. Only the helper's own "not in time" keeps the app from starting: one that is
+/// missing or broken keeps none.
+pub(super) fn command(service: &Service, helper: &Path) -> Option<Vec<String>> {
+    let dependencies = &service.dependencies;
+    if !dependencies.has_waits() {
+        return None;
+    }
+    let script = format!("\"$0\" \"$@\"; [ $? -ne {} ]", Exit::NotReady as u8);
+    let scope = match service.scope {
+        Scope::System => "--system",
+        Scope::User => "--user",
+    };
+    let timeout = Span(dependencies.wait_timeout).to_string();
+    let helper = helper.to_string_lossy();
+    let mut argv = ["/bin/sh", "-c", &script, &helper, "wait", scope, "--timeout", &timeout]
+        .map(str::to_owned)
+        .to_vec();
+    for app in &dependencies.apps {
+        argv.extend(["--app".into(), app.clone()]);
+    }
+    for condition in &dependencies.wait_for {
+        argv.extend(["--for".into(), wait::text(condition)]);
+    }
+    Some(argv)
+}
+
+/// `TimeoutStartSec=` holds for each command before the start too: it must not be shorter than the wait. `None`: no limit.
+pub(super) fn start_timeout(service: &Service) -> Option<Duration> {
+    let dependencies = &service.dependencies;
+    match dependencies.wait_timeout {
+        _ if !dependencies.has_waits() => Some(service.start_timeout),
+        Duration::ZERO => None,
+        wait => Some(service.start_timeout.max(wait + SLACK)),
+    }
+}

@@ -1,0 +1,289 @@
+//! Several apps in the foreground: a supervisor for each, as children of ours. What a child leaves behind becomes ours, and is
+//! waited for; a child that is killed is started again; at the end those go first that need others.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, Write},
+    path::PathBuf,
+    sync::{Mutex, PoisonError, mpsc},
+    time::Duration,
+};
+
+use super::{
+    Rooms,
+    state::{End, Outcome},
+};
+use crate::{
+    exit::{Exit, Failure},
+    platform::{self, Caught, Told},
+    service::Service,
+    system::{Cmd, System},
+};
+
+/// The control socket of a crew, beside those of its apps; no app has this name.
+const SOCKET: &str = "+crew";
+/// Before a supervisor that was killed is started again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a supervisor may take to end beyond what its app may.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// One of the apps.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The app.
+    pub service: Service,
+    /// The command that keeps it, and nothing else.
+    pub keep: Cmd,
+}
+
+enum News {
+    Child,
+    End,
+    Pass(&'static str),
+    Start(String),
+    Ready(String),
+}
+
+/// Keeps them all until each is over. `member`: what is installed of an app that is to be started later.
+pub fn run(
+    members: Vec<Member>,
+    rooms: &Rooms,
+    system: &dyn System,
+    member: impl Fn(&str) -> Option<Member>,
+) -> Result<Outcome, Failure> {
+    let failed = |what: &'static str| move |error: io::Error| Failure::new(Exit::Failed, format!("{what}: {error}"));
+    platform::adopt_orphans().map_err(failed("cannot adopt orphans"))?;
+    let (sender, news) = mpsc::channel();
+    let to_signals = sender.clone();
+    platform::watch_signals(move |caught| {
+        let _ = to_signals.send(match caught {
+            Caught::Child => News::Child,
+            Caught::End => News::End,
+            Caught::Pass(signal) => News::Pass(signal),
+        }); // at the end nobody listens
+    })
+    .map_err(failed("cannot watch signals"))?;
+    let socket = socket(rooms);
+    let to_control = Mutex::new(sender.clone());
+    platform::listen(&socket, move |words, client| answer(words, &to_control, client))
+        .map_err(failed("cannot listen at the control socket"))?;
+    let mut crew = Crew {
+        system,
+        folder: socket.with_file_name(""),
+        news: sender,
+        apps: BTreeMap::new(),
+        is_ending: false,
+        has_failed: false,
+    };
+    for member in members {
+        crew.begin(member)?;
+    }
+    crew.keep(&news, &member);
+    let _ = system.remove(&socket); // a socket that nobody serves does no harm
+    Ok(if crew.has_failed {
+        Outcome::Failed
+    } else {
+        Outcome::Stopped
+    })
+}
+
+/// Has the crew of this scope start an app; `None` where there is no crew.
+pub(super) fn start(rooms: &Rooms) -> Option<()> {
+    let app = rooms.socket.file_name()?.to_str()?;
+    let said = platform::tell(&socket(rooms), &format!("start {app}"), SLACK).ok()?;
+    (said == super::control::OK).then_some(())
+}
+
+fn socket(rooms: &Rooms) -> PathBuf {
+    rooms.socket.with_file_name(SOCKET)
+}
+
+fn answer(words: &str, news: &Mutex<mpsc::Sender<News>>, client: &mut dyn Write) -> io::Result<()> {
+    let news = news.lock().unwrap_or_else(PoisonError::into_inner); // a sender is whole whoever panicked
+    match words.split_once(' ') {
+        Some(("start", app)) if news.send(News::Start(app.into())).is_ok() => {
+            writeln!(client, "{}", super::control::OK)
+        }
+        _ => writeln!(client, "unknown: {words}"),
+    }
+}
+
+/// Who is kept, and how it goes.
+struct Crew<'a> {
+    system: &'a dyn System,
+    folder: PathBuf,
+    news: mpsc::Sender<News>,
+    apps: BTreeMap<String, App>,
+    is_ending: bool,
+    has_failed: bool,
+}
+
+struct App {
+    member: Member,
+    life: Life,
+    is_ready: bool,
+}
+
+/// The supervisor of an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Runs(u32),
+    /// It was told to end, and is killed at this time.
+    Ends(u32, Duration),
+    /// It was killed, and is started again at this time.
+    Due(Duration),
+    Over,
+}
+
+impl Life {
+    fn pid(self) -> Option<u32> {
+        match self {
+            Self::Runs(pid) | Self::Ends(pid, _) => Some(pid),
+            Self::Due(_) | Self::Over => None,
+        }
+    }
+}
+
+impl Crew<'_> {
+    fn begin(&mut self, member: Member) -> Result<(), Failure> {
+        let name = member.service.name.clone();
+        let failed = |error: io::Error| Failure::new(Exit::Failed, format!("{name} could not be kept: {error}"));
+        let notify = self.folder.join(format!("+{name}"));
+        let (news, app) = (self.news.clone(), name.clone());
+        platform::listen_for_ready(&notify, move || drop(news.send(News::Ready(app.clone())))).map_err(failed)?;
+        let mut keep = member.keep.clone();
+        keep.env
+            .push(("NOTIFY_SOCKET".into(), notify.to_string_lossy().into_owned()));
+        let pid = platform::start_child(&keep).map_err(failed)?;
+        self.apps.insert(
+            name,
+            App {
+                member,
+                life: Life::Runs(pid),
+                is_ready: false,
+            },
+        );
+        Ok(())
+    }
+
+    fn keep(&mut self, news: &mpsc::Receiver<News>, member: &dyn Fn(&str) -> Option<Member>) {
+        while self.apps.values().any(|app| app.life != Life::Over) {
+            match self.wait(news) {
+                Some(News::Child) => self.reap(),
+                Some(News::End) => self.end(),
+                Some(News::Pass(signal)) => {
+                    let pids: Vec<_> = self.apps.values().filter_map(|app| app.life.pid()).collect();
+                    platform::send(signal, &pids);
+                }
+                Some(News::Start(name)) => self.begin_late(&name, member),
+                Some(News::Ready(name)) => self.ready(&name),
+                None => self.tick(),
+            }
+            if self.is_ending {
+                self.end_those_nobody_needs();
+            }
+        }
+        for name in self.apps.keys() {
+            let _ = self.system.remove(&self.folder.join(format!("+{name}"))); // as above
+        }
+    }
+
+    fn wait(&self, news: &mpsc::Receiver<News>) -> Option<News> {
+        let due = self.apps.values().filter_map(|app| match app.life {
+            Life::Ends(_, at) | Life::Due(at) => Some(at),
+            Life::Runs(_) | Life::Over => None,
+        });
+        match due.min() {
+            Some(at) => news.recv_timeout(at.saturating_sub(self.system.monotonic())).ok(),
+            None => news.recv().ok(),
+        }
+    }
+
+    /// An end with a status is the end of the app; a supervisor that was killed is started again.
+    fn reap(&mut self) {
+        let now = self.system.monotonic();
+        for (pid, end) in platform::reap() {
+            let Some(app) = self.apps.values_mut().find(|app| app.life.pid() == Some(pid)) else {
+                continue; // an orphan that was left to us
+            };
+            app.is_ready = false;
+            app.life = match end {
+                End::Exited(status) => {
+                    self.has_failed |= status != 0;
+                    Life::Over
+                }
+                _ if self.is_ending => Life::Over,
+                _ => Life::Due(now + PAUSE),
+            };
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.system.monotonic();
+        let mut due = Vec::new();
+        for app in self.apps.values_mut() {
+            match app.life {
+                Life::Ends(pid, at) if now >= at => platform::send("SIGKILL", &[pid]),
+                Life::Due(at) if now >= at => due.push(app.member.clone()),
+                _ => {}
+            }
+        }
+        for member in due {
+            let name = member.service.name.clone();
+            if self.begin(member).is_err() {
+                self.over(&name);
+            }
+        }
+    }
+
+    fn over(&mut self, name: &str) {
+        self.has_failed = true;
+        if let Some(app) = self.apps.get_mut(name) {
+            app.life = Life::Over;
+        }
+    }
+
+    /// One that was stopped, or is installed since we began.
+    fn begin_late(&mut self, name: &str, member: &dyn Fn(&str) -> Option<Member>) {
+        let is_over = self.apps.get(name).is_none_or(|app| app.life == Life::Over);
+        if let Some(member) = member(name).filter(|_| is_over && !self.is_ending) {
+            let _ = self.begin(member); // whoever asked waits for it, and tells
+        }
+    }
+
+    /// When all of them are ready, so are we.
+    fn ready(&mut self, name: &str) {
+        if let Some(app) = self.apps.get_mut(name) {
+            app.is_ready = true;
+        }
+        if self.apps.values().all(|app| app.is_ready || app.life == Life::Over) {
+            platform::notify(Told::Ready);
+        }
+    }
+
+    fn end(&mut self) {
+        self.is_ending = true;
+        platform::notify(Told::Stopping);
+        for app in self.apps.values_mut() {
+            if matches!(app.life, Life::Due(_)) {
+                app.life = Life::Over;
+            }
+        }
+    }
+
+    fn end_those_nobody_needs(&mut self) {
+        let running = self.apps.values().filter(|app| app.life != Life::Over);
+        let needed: BTreeSet<_> = running
+            .flat_map(|app| app.member.service.dependencies.apps.clone())
+            .collect();
+        let now = self.system.monotonic();
+        for (name, app) in &mut self.apps {
+            if let Life::Runs(pid) = app.life
+                && !needed.contains(name)
+            {
+                platform::send("SIGTERM", &[pid]);
+                app.life = Life::Ends(pid, now + app.member.service.stop_timeout + SLACK);
+            }
+        }
+    }
+}

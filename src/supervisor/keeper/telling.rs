@@ -1,0 +1,142 @@
+//! How the app is, for whoever asks: in systemd's words, in a small file; and in its log what is not its own doing.
+
+use super::Keeper;
+use crate::{
+    backend::evidence,
+    health::pulse::Pulse,
+    plan::Span,
+    platform::{self, Told},
+    service::StartType,
+    supervisor::{
+        Stage,
+        state::{End, Next, Outcome, State},
+    },
+};
+
+impl Keeper<'_> {
+    /// Says in its log what a supervisor does.
+    pub(super) fn note(&self, text: &str) {
+        use std::io::Write as _;
+        if let Ok(fd) = self.output.try_clone() {
+            let _ = writeln!(
+                std::io::PipeWriter::from(fd),
+                "[autoglm-boot] {}: {text}",
+                self.service.name
+            ); // the log says what it can
+        }
+    }
+
+    /// Tells whoever keeps us, where we are a service of somebody ourselves.
+    pub(super) fn notify(&self, told: Told) {
+        if self.stage != Stage::Background {
+            platform::notify(told);
+        }
+    }
+
+    /// Writes down what changed in the state of the app.
+    pub(super) fn publish(&mut self) {
+        let (now, state) = (self.system.monotonic(), self.machine.state());
+        let (active, sub) = self.words(state);
+        if self.live.active != active {
+            self.live.changed = Some(now);
+            self.live.active_since = (active == "active").then_some(now).or(self.live.active_since);
+        }
+        if matches!(state, State::Awaiting | State::Preparing(0) | State::Running) && self.live.active != "active" {
+            self.live.started = Some(now);
+        }
+        self.live.result = match state {
+            State::Over(Outcome::Exhausted) => "start-limit-hit",
+            State::Over(Outcome::Stopped) => "",
+            _ if self.sick.is_some() => "unhealthy",
+            _ => "",
+        }
+        .into();
+        let is_due = matches!(
+            state,
+            State::Waiting(_)
+                | State::Clearing {
+                    next: Next::Restart(_),
+                    ..
+                }
+        );
+        self.live.restarts = self.machine.restarts().saturating_sub(u32::from(is_due)); // one that is due is none yet
+        (self.live.active, self.live.sub) = (active.into(), sub.into());
+        self.tell(state);
+        self.pulse();
+        self.write();
+    }
+
+    /// Writes down what changed in its health.
+    pub(super) fn beat(&mut self) {
+        let before = self.live.pulse.clone();
+        self.pulse();
+        if self.live.pulse != before {
+            self.write();
+        }
+    }
+
+    fn pulse(&mut self) {
+        let ended = self.sick.clone();
+        let before = self.live.pulse.take();
+        let ended = ended.or_else(|| before.as_ref().and_then(|before| before.ended.clone()));
+        let pulse = self.vitals.course().map(|course| {
+            let now = self.system.monotonic();
+            Pulse::of(course, before.as_ref(), now)
+        });
+        self.live.pulse = pulse.or(before).map(|pulse| Pulse { ended, ..pulse });
+    }
+
+    /// Tells in the log what is not the app's own doing.
+    fn tell(&self, state: State) {
+        let end = evidence::ending(&self.live);
+        match state {
+            State::Clearing {
+                next: Next::Restart(delay),
+                ..
+            } if !delay.is_zero() => self.note(&format!(
+                "ended ({end}): restart {} in {}",
+                self.machine.restarts(),
+                Span(delay)
+            )),
+            State::Over(Outcome::Failed | Outcome::Exhausted) => self.note(&format!("failed: {end}")),
+            _ => {}
+        }
+    }
+
+    fn write(&self) {
+        let text = serde_json::to_vec(&self.live).unwrap_or_default();
+        if let Err(error) = self.system.write_file(&self.rooms.status, &text, 0o644) {
+            self.note(&format!("cannot write {}: {error}", self.rooms.status.display()));
+        }
+    }
+
+    /// `ActiveState` and `SubState` of systemd that mean the same (org.freedesktop.systemd1(5)).
+    fn words(&self, state: State) -> (&'static str, &'static str) {
+        let is_unready = match self.service.start_type {
+            StartType::Oneshot => true,
+            // It is active once it has said so.
+            StartType::Notify => !self.vitals.has_told(),
+            StartType::Exec | StartType::Forking => false,
+        };
+        match state {
+            State::Awaiting | State::Preparing(_) => ("activating", "start-pre"),
+            State::Running if is_unready => ("activating", "start"),
+            State::Running => ("active", "running"),
+            State::Clearing { .. } => ("deactivating", "stop-sigterm"),
+            State::Waiting(_) => ("activating", "auto-restart"),
+            State::Idle | State::Over(Outcome::Stopped) => ("inactive", "dead"),
+            State::Over(Outcome::Done) => ("active", "exited"),
+            State::Over(Outcome::Failed | Outcome::Exhausted) => ("failed", "failed"),
+        }
+    }
+}
+
+/// As systemd tells it: `CLD_EXITED` 1 or `CLD_KILLED` 2, and the status or signal; 203 is EXEC. What was not started has no end.
+pub(super) fn exit_of(end: End) -> (u32, u32) {
+    match end {
+        End::Exited(status) => (1, status),
+        End::Killed(signal) => (2, signal),
+        End::NotExecuted => (1, 203),
+        End::NotStarted => (0, 0),
+    }
+}
