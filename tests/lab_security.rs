@@ -404,3 +404,48 @@ fn in_user_scope_the_profiles_hold_as_far_as_they_can_and_the_rest_is_told() {
             .expect(1);
     }
 }
+
+/// The helper that waits for others runs within the profile: what it could not reach there, it would not wait for.
+#[test]
+fn under_the_strict_profile_what_is_required_is_waited_for_as_well() {
+    let mut lab = Lab::with_program("strict-waits");
+    for (scope, user, folder, port) in [
+        ("--system", "app", "/srv", 8421),
+        ("--user=web", "web", "/home/web", 8422),
+    ] {
+        let run_as = if scope == "--system" {
+            "service.user = \"app\"\n"
+        } else {
+            ""
+        };
+        let slow = format!(
+            "app.name = \"slow\"\n{run_as}service.command = [\"/bin/sh\", \"-c\", \"sleep 2; exec python3 -m http.server {port} --bind 127.0.0.1\"]\nreadiness.http = \"http://127.0.0.1:{port}/\"\n"
+        );
+        let eager = format!(
+            "app.name = \"eager\"\n{run_as}service.command = [\"python3\", \"-c\", \"import time, urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}/'); time.sleep(1000)\"]\n\
+             dependencies.requires = [\"slow\"]\nsecurity.profile = \"strict\"\nreadiness.settle = \"500ms\"\n"
+        );
+        lab.write(&format!("{folder}/apps/slow.toml"), &slow, 0o644);
+        lab.write(&format!("{folder}/apps/eager.toml"), &eager, 0o644);
+        lab.run(&format!(
+            "chown -R {user} {folder}/apps && autoglm-boot install {scope} -m {folder}/apps"
+        ))
+        .expect(0);
+    }
+    lab.reboot();
+    for (scope, systemctl) in [
+        ("--system", "systemctl"),
+        (
+            "--user=web",
+            "runuser -u web -- env XDG_RUNTIME_DIR=/run/user/1001 systemctl --user",
+        ),
+    ] {
+        lab.run(&format!("until autoglm-boot status -q {scope}; do sleep 0.2; done"))
+            .expect(0);
+        assert_eq!(
+            lab.run(&format!("{systemctl} show -P NRestarts eager")).stdout,
+            "0\n",
+            "{scope}"
+        );
+    }
+}

@@ -184,8 +184,10 @@ impl Finding {
         }
     }
 
+    /// What cannot be said adds nothing.
     fn seen(mut self, evidence: impl Into<String>) -> Self {
-        self.evidence.push(evidence.into());
+        self.evidence
+            .extend(Some(evidence.into()).filter(|evidence| !evidence.is_empty()));
         self
     }
 

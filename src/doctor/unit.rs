@@ -58,7 +58,7 @@ pub(super) const CHECKS: &[Check] = &[
         "unit-broken",
         [
             "systemd cannot load the unit, mostly because of a drop-in",
-            "`LoadState`, the drop-ins, `systemd-analyze verify`",
+            "`LoadState`, the drop-ins, what systemd says of the unit",
             "without that drop-in",
         ],
         broken,
