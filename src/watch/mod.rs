@@ -79,6 +79,7 @@ pub fn run(backend: &Systemd, system: &dyn System) -> Result<(), Failure> {
     watcher.round();
     watcher.post();
     platform::notify(Told::Ready);
+    platform::give_back_code();
     watcher.watch(&news);
     platform::notify(Told::Stopping);
     Ok(())
