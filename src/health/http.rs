@@ -16,6 +16,8 @@ use crate::service::Probe;
 
 /// No more of a body is read: what is looked for must stand at its beginning.
 const BODY_LIMIT: u64 = 1024 * 1024;
+/// What a small question and its answer need; the headers of the answer must fit.
+const BUFFER: usize = 16 * 1024;
 /// So many redirects are followed.
 const MOST_REDIRECTS: usize = 5;
 
@@ -41,6 +43,8 @@ fn get(probe: &Probe, url: &str, timeout: Duration) -> Result<Response<Body>, St
     let config = Agent::config_builder()
         .timeout_global(Some(timeout))
         .http_status_as_error(false)
+        .input_buffer_size(BUFFER)
+        .output_buffer_size(BUFFER)
         .max_redirects(0) // another host is not the app
         .proxy(None)
         .user_agent(concat!("autoglm-boot/", env!("CARGO_PKG_VERSION")));

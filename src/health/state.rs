@@ -154,6 +154,13 @@ impl Course {
         course
     }
 
+    /// Asks for the first time after this part of the pause: many apps that became ready together are not asked together for ever.
+    pub fn spread(&mut self, part: f64, now: Duration) {
+        if let Some(next) = self.next {
+            self.next = Some(now + next.saturating_sub(now).mul_f64(part.clamp(0.0, 1.0)));
+        }
+    }
+
     /// The same run, watched by what is wanted now.
     pub fn take_over(&mut self, care: Care, now: Duration) {
         if self.care != care {

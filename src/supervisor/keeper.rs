@@ -71,6 +71,7 @@ impl<'a> Keeper<'a> {
         if self.stage == Stage::Background {
             let _ = platform::let_go(); // then whoever started us waits for us: nothing worse
         }
+        platform::give_back_code();
         loop {
             if let State::Over(outcome) = self.machine.state() {
                 return if self.is_renewed {

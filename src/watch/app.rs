@@ -1,6 +1,9 @@
 //! One app, as the watcher sees it.
 
-use std::time::Duration;
+use std::{
+    hash::{Hash as _, Hasher as _},
+    time::Duration,
+};
 
 use super::{
     Board,
@@ -11,7 +14,7 @@ use crate::{
     health::{
         Asker,
         pulse::Pulse,
-        state::{Action, Care, Course, Event},
+        state::{Action, Care, Course, Event, Phase},
     },
     service::{RestartPolicy, Service, StartType},
 };
@@ -170,12 +173,17 @@ impl App {
         let mut found = Vec::new();
         for action in course.on(event, now) {
             match action {
+                Action::Ready => {
+                    course.spread(part(&self.unit), now);
+                    found.push(Action::Ready);
+                }
                 Action::Ask(probe, timeout) => pool.ask(Job {
                     unit: self.unit.clone(),
                     run: self.run,
                     probe,
                     timeout,
                     asker: Asker::Process(self.pid),
+                    is_urgent: course.phase() == Phase::Starting,
                 }),
                 other => found.push(other),
             }
@@ -212,9 +220,16 @@ impl App {
     }
 
     /// How its run is.
-    pub(super) fn pulse(&self) -> Option<(&str, Pulse)> {
-        Some((self.invocation.as_deref()?, self.pulse.clone()?))
+    pub(super) fn pulse(&self) -> Option<(&str, &Pulse)> {
+        Some((self.invocation.as_deref()?, self.pulse.as_ref()?))
     }
+}
+
+/// A part of one that is different for each unit, and always the same.
+fn part(unit: &str) -> f64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    unit.hash(&mut hasher);
+    f64::from(u16::try_from(hasher.finish() % 1000).unwrap_or_default()) / 1000.0
 }
 
 /// What does its work once is not watched, nor what has no probe.

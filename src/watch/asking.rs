@@ -1,4 +1,6 @@
-//! Asks many apps at once: as many threads as there are questions under way, and some that wait for the next.
+//! Asks many apps at once. A question costs little; to wake a thread for each of them, and the watcher for each answer, would
+//! cost more than to ask. So one thread asks what is due together, others come where one does not answer soon, and answers wait
+//! until the watcher collects them.
 
 use std::{
     collections::VecDeque,
@@ -14,6 +16,8 @@ use crate::{
 
 /// So long a thread waits for a question before it ends.
 const IDLE: Duration = Duration::from_secs(30);
+/// So many threads wait for a question; others end.
+const KEPT: usize = 2;
 /// What a question needs of a stack, with room to spare.
 const STACK: usize = 256 * 1024;
 
@@ -24,23 +28,35 @@ pub(super) struct Job {
     pub(super) probe: Probe,
     pub(super) timeout: Duration,
     pub(super) asker: Asker,
+    /// Whether somebody waits for the answer.
+    pub(super) is_urgent: bool,
+}
+
+/// What the run of this number of a unit has answered.
+pub(super) struct Answered {
+    pub(super) unit: String,
+    pub(super) run: u64,
+    pub(super) answer: Result<(), String>,
 }
 
 #[derive(Default)]
-struct Queue {
+struct State {
     jobs: VecDeque<Job>,
+    answers: Vec<Answered>,
+    /// Questions that are not answered yet.
+    open: usize,
     idle: usize,
 }
 
 #[derive(Default)]
 struct Shared {
-    queue: Mutex<Queue>,
+    state: Mutex<State>,
     has_more: Condvar,
 }
 
 impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner) // nobody panics while he holds it
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner) // nobody panics while he holds it
     }
 }
 
@@ -58,43 +74,72 @@ impl Pool {
         }
     }
 
-    /// Asks; the answer is news.
+    /// Asks, soon.
     pub(super) fn ask(&self, job: Job) {
-        let mut queue = self.shared.queue();
-        let is_crowded = queue.idle <= queue.jobs.len();
-        let (unit, run) = (job.unit.clone(), job.run);
-        queue.jobs.push_back(job);
-        drop(queue);
-        self.shared.has_more.notify_one();
-        if !is_crowded {
+        let mut state = self.shared.state();
+        state.open += 1;
+        state.jobs.push_back(job);
+    }
+
+    /// Begins with what was given since; and where earlier questions still wait, with as many threads as there are of them.
+    pub(super) fn begin(&self, were_waiting: usize) {
+        let state = self.shared.state();
+        let (jobs, idle) = (state.jobs.len(), state.idle);
+        drop(state);
+        if jobs == 0 {
             return;
         }
-        let (shared, news) = (Arc::clone(&self.shared), self.news.clone());
-        let thread = std::thread::Builder::new().name("probe".into()).stack_size(STACK);
-        if let Err(error) = thread.spawn(move || work(&shared, &news)) {
-            self.shared
-                .queue()
-                .jobs
-                .retain(|job| (&job.unit, job.run) != (&unit, run));
-            let answer = Err(format!("it could not be asked: {error}"));
-            let _ = self.news.send(News::Answered(unit, run, answer)); // at the end nobody listens
+        self.shared.has_more.notify_one();
+        let wanted = were_waiting.max(1);
+        for _ in idle..wanted {
+            let (shared, news) = (Arc::clone(&self.shared), self.news.clone());
+            let thread = std::thread::Builder::new().name("probe".into()).stack_size(STACK);
+            if thread.spawn(move || work(&shared, &news)).is_err() {
+                return; // those that are there ask one after the other
+            }
         }
+        (1..wanted.min(idle)).for_each(|_| self.shared.has_more.notify_one());
+    }
+
+    /// Questions that nobody has begun to ask.
+    pub(super) fn waiting(&self) -> usize {
+        self.shared.state().jobs.len()
+    }
+
+    /// Whether an answer is still to come.
+    pub(super) fn is_asking(&self) -> bool {
+        self.shared.state().open > 0
+    }
+
+    /// The answers that came since.
+    pub(super) fn answers(&self) -> Vec<Answered> {
+        let mut state = self.shared.state();
+        state.open -= state.answers.len();
+        std::mem::take(&mut state.answers)
     }
 }
 
 fn work(shared: &Shared, news: &mpsc::Sender<News>) {
     loop {
-        let mut queue = shared.queue();
-        queue.idle += 1;
+        let mut state = shared.state();
+        if state.jobs.is_empty() && state.idle >= KEPT {
+            return;
+        }
+        state.idle += 1;
         let wait = shared
             .has_more
-            .wait_timeout_while(queue, IDLE, |queue| queue.jobs.is_empty());
-        let (mut queue, _) = wait.unwrap_or_else(PoisonError::into_inner);
-        queue.idle -= 1;
-        let Some(job) = queue.jobs.pop_front() else { return };
-        drop(queue);
+            .wait_timeout_while(state, IDLE, |state| state.jobs.is_empty());
+        let (mut state, _) = wait.unwrap_or_else(PoisonError::into_inner);
+        state.idle -= 1;
+        let Some(job) = state.jobs.pop_front() else { return };
+        drop(state);
         let answer = health::ask(&job.probe, job.timeout, &job.asker);
-        if news.send(News::Answered(job.unit, job.run, answer)).is_err() {
+        shared.state().answers.push(Answered {
+            unit: job.unit,
+            run: job.run,
+            answer,
+        });
+        if job.is_urgent && news.send(News::Answered).is_err() {
             return;
         }
     }

@@ -67,13 +67,27 @@ impl Board {
         board.filter(|board| board.format == FORMAT).unwrap_or_default()
     }
 
-    /// Writes down how a run of a unit is.
-    pub fn post(&mut self, unit: &str, invocation: &str, pulse: Pulse) {
-        let posted = Posted {
-            invocation: invocation.into(),
-            pulse,
+    /// Writes down how a run of a unit is, or that there is none. Whether that is something new.
+    pub fn post(&mut self, unit: &str, pulse: Option<(&str, &Pulse)>) -> bool {
+        let is_known = match (pulse, self.apps.get(unit)) {
+            (None, None) => true,
+            (Some((invocation, pulse)), Some(known)) => known.invocation == invocation && known.pulse == *pulse,
+            _ => false,
         };
-        self.apps.insert(unit.into(), posted);
+        if is_known {
+            return false;
+        }
+        match pulse {
+            None => drop(self.apps.remove(unit)),
+            Some((invocation, pulse)) => {
+                let posted = Posted {
+                    invocation: invocation.into(),
+                    pulse: pulse.clone(),
+                };
+                self.apps.insert(unit.into(), posted);
+            }
+        }
+        true
     }
 
     /// How this run of a unit is.

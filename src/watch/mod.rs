@@ -20,23 +20,27 @@ use crate::{
 };
 
 mod acting;
+mod agenda;
 mod app;
 mod asking;
 mod board;
 
+use agenda::Agenda;
 use app::App;
-use asking::Pool;
+use asking::{Answered, Pool};
 pub use board::{Board, is_ready};
 
 /// Between two looks at apps of which the service manager has more to tell.
 const LOOK: Duration = Duration::from_secs(1);
+/// What is due within so long is done together.
+const SLOT: Duration = Duration::from_millis(100);
 /// Between two looks at everything, whatever was noticed or not.
 const ROUND: Duration = Duration::from_secs(15);
 
 /// What happens to the watcher.
 enum News {
-    /// The answer of a unit's run of this number.
-    Answered(String, u64, Result<(), String>),
+    /// Somebody waits for an answer that has come.
+    Answered,
     /// Something changed at this path.
     Noticed(PathBuf),
     /// It is to end.
@@ -65,15 +69,17 @@ pub fn run(backend: &Systemd, system: &dyn System) -> Result<(), Failure> {
         pool: Pool::new(sender),
         apps: BTreeMap::new(),
         unclear: BTreeSet::new(),
-        posted: Board::default(),
+        agenda: Agenda::default(),
+        board: Board::new(&invocation.to_string_lossy()),
+        is_posted: false,
         left: Board::left(backend, system),
-        invocation: invocation.to_string_lossy().into_owned(),
         next_look: Duration::ZERO,
         next_round: Duration::ZERO,
     };
     watcher.round();
     watcher.post();
     platform::notify(Told::Ready);
+    platform::give_back_code();
     watcher.watch(&news);
     platform::notify(Told::Stopping);
     Ok(())
@@ -89,10 +95,12 @@ struct Watcher<'a> {
     apps: BTreeMap<String, App>,
     /// Units of which the service manager has more to tell.
     unclear: BTreeSet<String>,
-    posted: Board,
+    /// What is due when, of which unit.
+    agenda: Agenda,
+    board: Board,
+    is_posted: bool,
     /// What the watcher before us has seen.
     left: Board,
-    invocation: String,
     next_look: Duration,
     next_round: Duration,
 }
@@ -107,24 +115,37 @@ struct Noticed {
 impl Watcher<'_> {
     fn watch(&mut self, news: &mpsc::Receiver<News>) {
         loop {
-            let now = self.system.monotonic();
-            let due = self.apps.values().filter_map(App::due).min();
-            let look = (!self.unclear.is_empty()).then_some(self.next_look);
-            let next = [due, look].into_iter().flatten().fold(self.next_round, Duration::min);
+            let were_waiting = self.pool.waiting();
             let mut noticed = Noticed::default();
-            let mut heard = news.recv_timeout(next.saturating_sub(now)).ok();
+            let mut heard = news.recv_timeout(self.pause()).ok();
             while let Some(news_now) = heard {
                 match news_now {
                     News::End => return,
-                    News::Answered(unit, run, answer) => self.answered(&unit, run, answer),
+                    News::Answered => {}
                     News::Noticed(path) => self.notice(&path, &mut noticed),
                 }
                 heard = news.try_recv().ok();
             }
+            for answered in self.pool.answers() {
+                self.answered(answered);
+            }
             self.tick();
             self.see(noticed);
+            self.pool.begin(were_waiting);
             self.post();
         }
+    }
+
+    /// Until something is due. What is due soon one after the other is done together.
+    fn pause(&self) -> Duration {
+        let now = self.system.monotonic();
+        let look = (!self.unclear.is_empty()).then_some(self.next_look);
+        let answers = self.pool.is_asking().then_some(now);
+        let next = [self.agenda.first(), look, answers].into_iter().flatten();
+        let next = next.fold(self.next_round, Duration::min).max(now).as_millis();
+        let slot = next / SLOT.as_millis() + 1;
+        let at = Duration::from_millis(u64::try_from(slot * SLOT.as_millis()).unwrap_or(u64::MAX));
+        at.saturating_sub(now)
     }
 
     fn notice(&self, path: &Path, noticed: &mut Noticed) {
@@ -163,27 +184,30 @@ impl Watcher<'_> {
 
     fn tick(&mut self) {
         let now = self.system.monotonic();
-        let mut found = Vec::new();
-        for (unit, app) in &mut self.apps {
-            if app.due().is_some_and(|due| now >= due) {
-                found.extend(
-                    app.tick(now, &self.pool)
-                        .into_iter()
-                        .map(|action| (unit.clone(), action)),
-                );
-            }
-        }
-        for (unit, action) in found {
-            self.act(&unit, action);
+        let due: Vec<_> = std::iter::from_fn(|| self.agenda.take(now)).collect();
+        for unit in due {
+            let Some(app) = self.apps.get_mut(&unit) else { continue };
+            let actions = app.tick(now, &self.pool);
+            self.take_in(&unit, actions);
         }
     }
 
-    fn answered(&mut self, unit: &str, run: u64, answer: Result<(), String>) {
+    fn answered(&mut self, answered: Answered) {
         let now = self.system.monotonic();
-        let Some(app) = self.apps.get_mut(unit) else { return };
-        for action in app.answered(run, answer, now, &self.pool) {
+        let Answered { unit, run, answer } = answered;
+        let Some(app) = self.apps.get_mut(&unit) else { return };
+        let actions = app.answered(run, answer, now, &self.pool);
+        self.take_in(&unit, actions);
+    }
+
+    /// What became of an app: what is due of it next, what is written down of it, and what is to be done.
+    fn take_in(&mut self, unit: &str, actions: Vec<Action>) {
+        for action in actions {
             self.act(unit, action);
         }
+        let Some(app) = self.apps.get(unit) else { return };
+        self.agenda.set(unit, app.due());
+        self.is_posted &= !self.board.post(unit, app.pulse());
     }
 
     /// Which of these run, and how; the service manager is asked only for those of which that is not known.
@@ -195,6 +219,7 @@ impl Watcher<'_> {
             } else {
                 self.unclear.remove(unit);
             }
+            self.take_in(unit, Vec::new());
         }
         let asked: Vec<_> = self.unclear.intersection(units).cloned().collect();
         let now = self.system.monotonic();
@@ -213,9 +238,7 @@ impl Watcher<'_> {
                 let text = format!("{why}; it was restarted too often and is given up");
                 self.say(&live.unit, acting::ERROR, &text);
             }
-            for action in actions {
-                self.act(&live.unit, action);
-            }
+            self.take_in(&live.unit, actions);
         }
     }
 
@@ -225,8 +248,13 @@ impl Watcher<'_> {
         let name = |folder: &PathBuf| folder.file_name()?.to_str().map(str::to_owned);
         let names: BTreeSet<_> = folders.iter().filter_map(name).collect();
         let is_there = |unit: &str| names.contains(unit.trim_end_matches(".service"));
-        self.apps.retain(|unit, _| is_there(unit));
-        self.unclear.retain(|unit| is_there(unit));
+        let gone: Vec<_> = self.apps.keys().filter(|unit| !is_there(unit)).cloned().collect();
+        for unit in gone {
+            self.apps.remove(&unit);
+            self.unclear.remove(&unit);
+            self.agenda.set(&unit, None);
+            self.is_posted &= !self.board.post(&unit, None);
+        }
         let now = self.system.monotonic();
         for (name, folder) in names.iter().zip(&folders) {
             let _ = self.notices.add(folder); // as above
@@ -250,19 +278,12 @@ impl Watcher<'_> {
 
     /// Writes down what changed.
     fn post(&mut self) {
-        let mut board = Board::new(&self.invocation);
-        for (unit, app) in &self.apps {
-            if let Some((invocation, pulse)) = app.pulse() {
-                board.post(unit, invocation, pulse);
-            }
-        }
-        if board == self.posted {
+        if self.is_posted {
             return;
         }
-        let text = serde_json::to_vec(&board).unwrap_or_default();
-        if self.system.write_file(&self.backend.board(), &text, 0o644).is_ok() {
-            self.posted = board; // else it is tried again with the next news
-        }
+        let text = serde_json::to_vec(&self.board).unwrap_or_default();
+        // What cannot be written now is tried again with the next news.
+        self.is_posted = self.system.write_file(&self.backend.board(), &text, 0o644).is_ok();
     }
 
     fn act(&mut self, unit: &str, action: Action) {

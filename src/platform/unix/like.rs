@@ -2,6 +2,7 @@
 //! in its network.
 
 use std::{
+    collections::HashMap,
     ffi::OsString,
     fs, io,
     os::{
@@ -10,6 +11,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -104,11 +106,20 @@ pub fn in_network_of<T: Send>(pid: u32, act: impl FnOnce() -> T + Send) -> io::R
 
 /// A namespace of a process, if it is not ours. Whose namespaces we may not see, has none that we could enter.
 fn namespace(proc: &Path, kind: &str) -> io::Result<Option<OwnedFd>> {
-    let (path, own) = (proc.join("ns").join(kind), Path::new("/proc/self/ns").join(kind));
-    match (fs::read_link(&path), fs::read_link(own)) {
-        (Ok(there), Ok(here)) if there != here => Ok(Some(fs::File::open(path)?.into())),
+    let path = proc.join("ns").join(kind);
+    match (fs::read_link(&path), own_namespaces().get(kind)) {
+        (Ok(there), Some(here)) if there != *here => Ok(Some(fs::File::open(path)?.into())),
         _ => Ok(None),
     }
+}
+
+/// Ours, which do not change.
+fn own_namespaces() -> &'static HashMap<&'static str, PathBuf> {
+    static OWN: OnceLock<HashMap<&'static str, PathBuf>> = OnceLock::new();
+    OWN.get_or_init(|| {
+        let own = |kind| Some((kind, fs::read_link(Path::new("/proc/self/ns").join(kind)).ok()?));
+        NAMESPACES.iter().filter_map(|(kind, _)| own(*kind)).collect()
+    })
 }
 
 fn foreign(proc: &Path) -> io::Result<Vec<(OwnedFd, CloneFlags)>> {
