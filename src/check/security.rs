@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Checker;
 use crate::{
+    manifest::At,
     program::Interpreter,
     service::{Needs, Network, Probe, Profile, RunAs, Scope, Security, Service},
     system::{EntryKind, MOST_LINKS, Probe as Look},
@@ -101,7 +102,7 @@ impl Checker<'_> {
             _ => Network::Any,
         };
         self.check_none(profile);
-        self.check_reach(network);
+        self.check_reach(network, service);
         let security = Security {
             profile,
             writable: self.writable(service),
@@ -130,23 +131,40 @@ impl Checker<'_> {
         }
     }
 
-    /// An app without a network cannot be asked over one.
-    fn check_reach(&mut self, network: Network) {
+    /// What an app without a network cannot wait for; and what a user's service manager does not hold.
+    fn check_reach(&mut self, network: Network, service: &Service) {
         let m = self.manifest;
         let Some(at) = m.security.network.as_ref().filter(|_| network == Network::None) else {
             return;
         };
-        let health = m.health.as_ref().map(|health| &health.value.probe);
-        let over_network =
-            |at: &&crate::manifest::At<String>| at.value.starts_with("tcp://") || at.value.starts_with("http");
+        let over_network = |at: &&At<String>| at.value.starts_with("tcp://") || at.value.starts_with("http");
         if let Some(wait) = m.dependencies.wait_for.iter().find(over_network) {
             let message = "with security.network = \"none\" this can never hold";
             self.wrong(message, &wait.span, "take it out, or another security.network");
         }
+        if self.scope == Scope::System {
+            return; // the watcher asks inside of it
+        }
+        // The second command of a start finds the network of the first in a user namespace that is not its own, and systemd
+        // goes on without it ("network namespace setup failed, ignoring").
+        if !service.pre_start.is_empty() || service.dependencies.has_waits() {
+            let message =
+                "in user scope only an app without pre_start, and that waits for nothing, can be without a network";
+            self.wrong(
+                message,
+                &at.span,
+                "install it with --system, or take another security.network",
+            );
+        }
+        let health = m.health.as_ref().map(|health| &health.value.probe);
         let mut probes = health.into_iter().chain([&m.readiness.probe]);
         if probes.any(|probe| probe.http.is_some() || probe.tcp.is_some()) {
-            let message = "with network = \"none\" its readiness and health cannot be asked over the network";
-            self.wrong(message, &at.span, "take \"loopback\", or a command as probe");
+            let message = "in user scope what has no network cannot be asked over one";
+            self.wrong(
+                message,
+                &at.span,
+                "install it with --system, or take a command as probe",
+            );
         }
     }
 

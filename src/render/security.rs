@@ -142,18 +142,16 @@ fn hidden(service: &Service) -> Vec<String> {
     } else {
         "ProtectHome=yes"
     };
-    let first = [
-        "PrivateTmp=yes",
-        "PrivateIPC=yes",
-        "PrivateMounts=yes",
-        "ProtectSystem=strict",
-    ];
-    let first = first.map(Into::into).into_iter();
-    let mut last = vec![home.to_owned(), "RestrictNamespaces=yes".into()];
+    let mut lines: Vec<String> = ["PrivateTmp=yes", "PrivateMounts=yes", "ProtectSystem=strict"]
+        .map(Into::into)
+        .into();
+    lines.extend(writable(service));
+    lines.extend([home.to_owned(), "RestrictNamespaces=yes".into()]);
     if service.scope == Scope::System {
-        last.push("ProtectProc=invisible".into()); // without effect under a user's service manager
+        // Under a user's service manager the one has no effect, and the other keeps a start with several commands from running.
+        lines.extend(["ProtectProc=invisible", "PrivateIPC=yes"].map(Into::into));
     }
-    first.chain(writable(service)).chain(last).collect()
+    lines
 }
 
 /// The kernel's own settings; but for what a capability is kept for.

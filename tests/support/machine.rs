@@ -50,6 +50,7 @@ pub fn machine(euid: u32) -> Machine {
         ("/srv/root", folder(0)),
         ("/srv/nobody", folder(4242)),
         ("/usr/bin/python3", file(0o755)),
+        ("/dev/mapper", folder(0)),
         ("/usr/lib/adapts", folder(1000)),
         ("/opt/open-autoglm", folder(990)),
         ("/opt/open-autoglm/venv/bin/python3", file(0o755)),
