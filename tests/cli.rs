@@ -1,16 +1,12 @@
 //! The binary itself: what it prints, what it exits with, and that it touches nothing it was not asked to touch.
 //! Longer than 300 lines: most of it is tables of cases.
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod support;
 
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write as _,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     time::Duration,
@@ -25,6 +21,7 @@ use autoglm_boot::{
 };
 use clap::{CommandFactory as _, Parser as _};
 use serde_json::Value;
+use support::skipped;
 use tempfile::TempDir;
 
 const VERBS: [&str; 16] = [
@@ -135,7 +132,10 @@ impl Sandbox {
             .arg("true")
             .status();
         if !can_drop.is_ok_and(|status| status.success()) {
-            skipped("root cannot become another user here: setpriv(1) is missing or not allowed");
+            skipped(
+                "cli",
+                "root cannot become another user here: setpriv(1) is missing or not allowed",
+            );
             return None;
         }
         let args = [&as_nobody[..], &[copy.to_str().unwrap()], args].concat();
@@ -190,16 +190,6 @@ fn list(path: &Path, listing: &mut BTreeMap<PathBuf, String>) {
         if !meta.is_symlink() {
             list(&entry.unwrap().path(), listing);
         }
-    }
-}
-
-/// Told loudly, and counted by tests/run.
-fn skipped(why: &str) {
-    let line = format!("SKIPPED cli: {why}");
-    eprintln!("{line}");
-    if let Some(file) = std::env::var_os("AUTOGLM_BOOT_SKIPPED") {
-        let mut file = fs::OpenOptions::new().append(true).open(file).unwrap();
-        writeln!(file, "{line}").unwrap();
     }
 }
 
@@ -766,7 +756,7 @@ fn colours_are_for_terminals_that_want_them() {
         .output()
         .is_ok_and(|out| out.status.success())
     {
-        skipped("script(1) is not there: no terminal to colour");
+        skipped("cli", "script(1) is not there: no terminal to colour");
         return;
     }
     assert!(on_terminal(None).expect(Exit::Usage).stdout.contains("\u{1b}["));

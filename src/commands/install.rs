@@ -13,6 +13,7 @@ use crate::{
     backend::{self, Backend, Install, Patience, State, Wanted},
     cli,
     exit::{Exit, Failure},
+    health::state::Care,
     journal,
     plan::{Plan, Step},
     report::plain,
@@ -134,6 +135,7 @@ pub(super) fn install(
         .iter()
         .map(|ended| ended.tell(context, backend, dropped.get(&backend.unit(&ended.name))))
         .collect();
+    unwatched(context, backend, wanted);
     if let [only] = answers.as_slice() {
         return Ok((Exit::Ok, only.clone()));
     }
@@ -141,6 +143,16 @@ pub(super) fn install(
         context.report.note(hint);
     }
     Ok(sum_up(context, &outcomes, &answers, &dropped))
+}
+
+/// Apps run without a watcher too: that is told, and no failure.
+fn unwatched(context: &mut Context, backend: &dyn Backend, wanted: &[Wanted]) {
+    let is_to_be_watched = wanted.iter().any(|wanted| Care::of(&wanted.service).has_probe());
+    if is_to_be_watched && context.image.is_none() && !backend.is_watching(context.system) {
+        context.report.warn(
+            "their health is not watched: autoglm-boot-watch.service does not run (systemctl status autoglm-boot-watch)",
+        );
+    }
 }
 
 fn observe(context: &Context, backend: &dyn Backend, wanted: &[Wanted]) -> Result<(Vec<String>, State), Failure> {
