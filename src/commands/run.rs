@@ -45,7 +45,7 @@ pub(super) fn run(context: &mut Context, args: &cli::Run) -> Outcome {
 fn kept(context: &mut Context, args: &cli::Run) -> Result<Vec<Kept>, Failure> {
     if !args.manifest.is_empty() {
         let files = manifests::files(context, &args.manifest)?;
-        let (checked, _) = manifests::checked(context, &files, &args.scope, false)?;
+        let (checked, _) = manifests::checked(context, &files, &args.scope.wish(), false)?;
         let services = manifests::in_order(checked)?.into_iter().map(|checked| checked.service);
         let named = |service: Service| {
             let words = vec!["--manifest".into(), service.manifest.display().to_string()];

@@ -105,7 +105,7 @@ pub fn is_ready(rooms: &Rooms) -> Result<(), String> {
 /// Copies what an app says to our own output, where its supervisor passes it through; `None` where it does not.
 pub fn stream(rooms: &Rooms, lines: u32, is_following: bool) -> Option<io::Result<()>> {
     let follow = if is_following { " follow" } else { "" };
-    let mut answer = platform::ask_control(&rooms.socket, &format!("logs {lines}{follow}"), None).ok()?;
+    let mut answer = platform::ask_control(&rooms.socket, &format!("logs {lines}{follow}")).ok()?;
     let mut first = String::new();
     answer.read_line(&mut first).ok()?;
     (first.trim() == control::STREAM).then(|| {

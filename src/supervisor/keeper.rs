@@ -1,6 +1,6 @@
 //! The loop that lets things happen to the machines and does what they say.
 
-use std::{os::fd::OwnedFd, sync::mpsc};
+use std::sync::mpsc;
 
 use super::{
     Ended, LOOK, News, Rooms, Stage,
@@ -14,7 +14,7 @@ use crate::{
         state::{self as health, Action as Finding},
         wait::Waits,
     },
-    platform::{self, Launch, Told},
+    platform::{self, Launch, Pipe, Told},
     service::Service,
     system::System,
 };
@@ -34,7 +34,7 @@ pub(super) struct Keeper<'a> {
     /// Why the run is ended, if for its health.
     sick: Option<String>,
     is_renewed: bool,
-    output: OwnedFd,
+    output: Pipe,
 }
 
 impl<'a> Keeper<'a> {
@@ -44,7 +44,7 @@ impl<'a> Keeper<'a> {
         rooms: &'a Rooms,
         stage: Stage,
         system: &'a dyn System,
-        output: OwnedFd,
+        output: Pipe,
         news: mpsc::Sender<News>,
     ) -> Self {
         Self {
@@ -175,11 +175,14 @@ impl<'a> Keeper<'a> {
             }
             Action::Signal => {
                 self.vitals.end();
-                platform::send(&service.stop_signal, &platform::descendants());
+                // What cannot be asked to end needs no time for it.
+                if !platform::send_to_tree(&service.stop_signal) {
+                    platform::send_to_tree("SIGKILL");
+                }
                 None
             }
             Action::Kill => {
-                platform::send("SIGKILL", &platform::descendants());
+                platform::send_to_tree("SIGKILL");
                 None
             }
         }

@@ -107,6 +107,9 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
         let what = what.to_owned();
         move |error: std::io::Error| Failure::new(Exit::Failed, format!("{what}: {error}"))
     };
+    if stage == Stage::Background {
+        platform::stand_alone();
+    }
     let _lock = take_lock(&service.name, rooms, system)?;
     platform::adopt_orphans().map_err(failed("cannot adopt orphans"))?;
     end_leftovers(rooms);

@@ -45,12 +45,16 @@ fn serve(mut stream: UnixStream, answer: &impl Fn(&str, &mut dyn Write) -> io::R
 /// Asks a supervisor; the first line of its answer.
 pub fn tell(path: &Path, words: &str, patience: Duration) -> io::Result<String> {
     let mut answer = String::new();
-    ask_control(path, words, Some(patience))?.read_line(&mut answer)?;
+    ask(path, words, Some(patience))?.read_line(&mut answer)?;
     Ok(answer.trim().to_owned())
 }
 
 /// Asks a supervisor; its answer, as it comes.
-pub fn ask_control(path: &Path, words: &str, patience: Option<Duration>) -> io::Result<BufReader<UnixStream>> {
+pub fn ask_control(path: &Path, words: &str) -> io::Result<BufReader<UnixStream>> {
+    ask(path, words, None)
+}
+
+fn ask(path: &Path, words: &str, patience: Option<Duration>) -> io::Result<BufReader<UnixStream>> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(patience)?;
     writeln!(stream, "{words}")?;

@@ -17,6 +17,8 @@ use nix::unistd;
 
 mod child;
 mod control;
+mod elsewhere;
+mod environment;
 mod like;
 mod links;
 mod lock;
@@ -28,6 +30,8 @@ mod tree;
 
 pub use child::*;
 pub use control::*;
+pub use elsewhere::*;
+pub use environment::*;
 pub use like::*;
 pub use links::*;
 pub use lock::*;
@@ -40,7 +44,19 @@ pub use tree::*;
 use like::as_identity;
 use tree::{no_longer_awaited, spawn_awaited};
 
-use crate::system::{Cmd, Entry, EntryKind, Output, User};
+use crate::{
+    service::Os,
+    system::{Cmd, Entry, EntryKind, Output, User},
+};
+
+/// The system this program was built for.
+pub const OS: Os = Os::Linux;
+
+/// Whether a whole file system can be put on disk at once.
+pub const SYNCS_FILESYSTEMS: bool = true;
+
+/// One end of a pipe.
+pub type Pipe = std::os::fd::OwnedFd;
 
 static ACTING: OnceLock<User> = OnceLock::new();
 
@@ -274,7 +290,7 @@ pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// The same for a file that is open.
-pub fn set_open_mode(file: &fs::File, mode: u32) -> io::Result<()> {
+pub fn set_open_mode(file: &fs::File, _: &Path, mode: u32) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(mode))
 }
 
