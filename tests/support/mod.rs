@@ -12,6 +12,7 @@
 
 pub mod cases;
 pub mod faulty;
+pub mod home;
 pub mod lab;
 pub mod machine;
 pub mod scenarios;
