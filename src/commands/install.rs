@@ -27,7 +27,7 @@ pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
     let files = manifests::files(context, &args.manifest)?;
     context.report.is_brief = files.len() > 1;
     let (checked, wrong) = manifests::checked(context, &files, &args.scope, args.keep_going)?;
-    let checked = manifests::in_order(checked)?;
+    let checked = manifests::in_order(checked, |checked| &checked.service)?;
     let scope = checked[0].service.scope;
     image::refuse_nobodys(context, scope)?;
     let is_shown = args.dry_run || args.check;

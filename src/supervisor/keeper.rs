@@ -1,6 +1,6 @@
 //! The loop that lets things happen to the machines and does what they say.
 
-use std::{os::fd::OwnedFd, sync::mpsc};
+use std::{os::fd::OwnedFd, sync::mpsc, time::Duration};
 
 use super::{
     Ended, LOOK, News, Rooms, Stage,
@@ -80,9 +80,12 @@ impl<'a> Keeper<'a> {
                     Ended::Over(outcome)
                 };
             }
-            match self.wait(news) {
-                Some(news) => self.take(news),
-                None => self.tick(),
+            if let Some(news) = self.wait(news) {
+                self.take(news);
+            }
+            let now = self.system.monotonic();
+            if self.due().is_some_and(|due| now >= due) {
+                self.tick(); // however much news there is
             }
             if matches!(self.machine.state(), State::Clearing { .. }) && platform::descendants().is_empty() {
                 self.reap();
@@ -107,6 +110,10 @@ impl<'a> Keeper<'a> {
                 let found = self.vitals.answered(run, answer, self.live.pid, now);
                 self.find(found);
             }
+            News::Output(trouble) => {
+                self.live.output = trouble;
+                self.write();
+            }
             News::Awaited(run, Ok(())) if self.vitals.is_of_now(run) => self.happen(Event::Awaited),
             News::Awaited(run, Err(why)) if self.vitals.is_of_now(run) => {
                 self.note(&why);
@@ -119,14 +126,17 @@ impl<'a> Keeper<'a> {
 
     /// The next news; `None` when it is time for a tick.
     fn wait(&self, news: &mpsc::Receiver<News>) -> Option<News> {
-        let due = [self.machine.due(), self.vitals.due()].into_iter().flatten().min();
-        let due = due.map(|at| at.saturating_sub(self.system.monotonic()));
+        let due = self.due().map(|at| at.saturating_sub(self.system.monotonic()));
         let is_clearing = matches!(self.machine.state(), State::Clearing { .. });
         let limit = if is_clearing { Some(LOOK) } else { due };
         match limit {
             Some(limit) => news.recv_timeout(limit).ok(),
             None => news.recv().ok(),
         }
+    }
+
+    fn due(&self) -> Option<Duration> {
+        [self.machine.due(), self.vitals.due()].into_iter().flatten().min()
     }
 
     fn tick(&mut self) {

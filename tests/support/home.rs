@@ -84,13 +84,19 @@ impl Home {
         u32::try_from(self.live(name)["pid"].as_u64()?).ok()
     }
 
+    /// Whether it is ready, and runs.
     pub fn is_ready(&self, name: &str) -> bool {
-        self.live(name)["pulse"]["phase"] == "ready"
+        self.live(name)["pulse"]["phase"] == "ready" && self.pid(name).is_some_and(is_there)
     }
 
     /// The process that keeps an app.
     pub fn supervisor(&self, name: &str) -> u32 {
         parent(self.pid(name).unwrap()).unwrap()
+    }
+
+    /// The process that keeps that one.
+    pub fn crew(&self, name: &str) -> u32 {
+        parent(self.supervisor(name)).unwrap()
     }
 
     /// What is left of an installation.
@@ -182,9 +188,11 @@ impl Foreground {
                 self.child = None;
                 return status;
             }
-            if start.elapsed() > Duration::from_secs(30) {
-                panic!("it does not end: {}", self.text());
-            }
+            assert!(
+                start.elapsed() < Duration::from_secs(30),
+                "it does not end: {}",
+                self.text()
+            );
             sleep(Duration::from_millis(10));
         }
     }
