@@ -561,7 +561,9 @@ fn only_its_owner_enters_the_folder_of_the_sockets_and_a_stale_one_is_replaced()
     let control = home.path("run/autoglm-boot/control");
     let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&control), 0o700);
+    let pid = home.pid("app").unwrap();
     app.end("-KILL");
+    soon("the app dies with its supervisor", || !is_there(pid));
     assert!(control.join("app").exists(), "it is stale");
     fs::set_permissions(&control, fs::Permissions::from_mode(0o777)).unwrap();
     let mut app = home.begin(&["run", "app"]);

@@ -14,6 +14,7 @@ use crate::{
         state::{self as health, Action as Finding},
         wait::Waits,
     },
+    plan::Span,
     platform::{self, Launch, Told},
     service::Service,
     system::System,
@@ -33,6 +34,8 @@ pub(super) struct Keeper<'a> {
     live: Live,
     /// Why the run is ended, if for its health.
     sick: Option<String>,
+    /// Whether its start is ended for taking too long.
+    is_late: bool,
     is_renewed: bool,
     output: OwnedFd,
 }
@@ -60,6 +63,7 @@ impl<'a> Keeper<'a> {
                 ..Live::default()
             },
             sick: None,
+            is_late: false,
             is_renewed: false,
             output,
         }
@@ -140,6 +144,20 @@ impl<'a> Keeper<'a> {
     }
 
     fn tick(&mut self) {
+        let before = self.machine.state();
+        let is_late = matches!(before, State::Preparing(_) | State::Running)
+            && self.machine.due().is_some_and(|due| self.system.monotonic() >= due);
+        if is_late {
+            let what = match before {
+                State::Preparing(number) => self.service.pre_start[number].join(" "),
+                _ => self.service.command.join(" "),
+            };
+            self.note(&format!(
+                "`{what}` did not end within {}: it is ended",
+                Span(self.service.start_timeout)
+            ));
+            self.is_late = true;
+        }
         self.happen(Event::Tick);
         let found = self
             .vitals
@@ -153,6 +171,7 @@ impl<'a> Keeper<'a> {
             self.notify(Told::Stopping);
         }
         self.sick = None;
+        self.is_late = false;
         self.happen(event);
     }
 
@@ -176,10 +195,14 @@ impl<'a> Keeper<'a> {
         let service = self.service;
         match action {
             Action::Await => self.wait_for_others(),
-            Action::Prepare(number) => self.launch(&service.pre_start[number]),
+            Action::Prepare(number) => {
+                self.is_late = false;
+                self.launch(&service.pre_start[number])
+            }
             Action::Spawn => {
                 let ended = self.launch(&service.command);
                 self.sick = None;
+                self.is_late = false;
                 self.vitals.begin(service, self.system.monotonic());
                 ended
             }

@@ -16,3 +16,4 @@ pub mod home;
 pub mod lab;
 pub mod machine;
 pub mod scenarios;
+pub mod table;

@@ -53,19 +53,12 @@ impl Keeper<'_> {
         self.live.result = match state {
             State::Over(Outcome::Exhausted) => "start-limit-hit",
             State::Over(Outcome::Stopped) => "",
+            _ if self.is_late => "timeout",
             _ if self.sick.is_some() => "unhealthy",
             _ => "",
         }
         .into();
-        let is_due = matches!(
-            state,
-            State::Waiting(_)
-                | State::Clearing {
-                    next: Next::Restart(_),
-                    ..
-                }
-        );
-        self.live.restarts = self.machine.restarts().saturating_sub(u32::from(is_due)); // one that is due is none yet
+        self.live.restarts = self.machine.restarts();
         (self.live.active, self.live.sub) = (active.into(), sub.into());
         self.tell(state);
         self.pulse();
@@ -101,7 +94,7 @@ impl Keeper<'_> {
                 ..
             } if !delay.is_zero() => self.note(&format!(
                 "ended ({end}): restart {} in {}",
-                self.machine.restarts(),
+                self.machine.restarts() + 1,
                 Span(delay)
             )),
             State::Over(Outcome::Failed | Outcome::Exhausted) => self.note(&format!("failed: {end}")),
