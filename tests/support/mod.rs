@@ -11,6 +11,7 @@
 )]
 
 pub mod cases;
+pub mod container;
 pub mod faulty;
 pub mod home;
 pub mod lab;
