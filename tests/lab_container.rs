@@ -92,7 +92,9 @@ fn what_nobody_waits_for_is_waited_for_by_it() {
     container.write("/srv/forks/app.toml", OTHER);
     container.run("autoglm-boot install -m /srv/forks/app.toml").expect(0);
     // Orphans of another command inside; a hundred of them.
-    container.run("for i in $(seq 100); do (sleep 1 >/dev/null 2>&1 &); done").expect(0);
+    container
+        .run("for i in $(seq 100); do (sleep 1 >/dev/null 2>&1 &); done")
+        .expect(0);
     let orphans = || {
         container
             .run("ps --ppid 1 -o comm= | grep -c sleep")
@@ -118,7 +120,12 @@ fn what_nobody_waits_for_is_waited_for_by_it() {
     });
     assert_eq!(
         pid(&container, "hello"),
-        container.run("pgrep -f '^[^ ]*python3'").stdout.trim().parse::<u32>().unwrap(),
+        container
+            .run("pgrep -f '^[^ ]*python3'")
+            .stdout
+            .trim()
+            .parse::<u32>()
+            .unwrap(),
         "it runs once"
     );
 }

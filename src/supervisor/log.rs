@@ -14,7 +14,7 @@ mod rotated;
 mod through;
 
 pub use listeners::{Ear, Heard, Listeners};
-pub use rotated::{Rotated, paths};
+pub use rotated::{MOST_FILES, Rotated, paths};
 pub use through::Through;
 
 /// A line that is longer is broken.

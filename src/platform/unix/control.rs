@@ -22,7 +22,7 @@ pub fn listen(
     path: &Path,
     answer: impl Fn(&str, &mut Client) -> io::Result<()> + Send + Sync + 'static,
 ) -> io::Result<()> {
-    remove(path)?;
+    super::remove(path)?;
     let listener = by_folder(path, |path| UnixListener::bind(path))?;
     let answer = Arc::new(answer);
     std::thread::Builder::new().name("control".into()).spawn(move || {
@@ -102,7 +102,7 @@ pub fn ask_control(path: &Path, words: &str, patience: Option<Duration>) -> io::
 
 /// Listens for `READY=1` (`sd_notify(3)`). Anybody may say it: the app may run as somebody else.
 pub fn listen_for_ready(path: &Path, mut ready: impl FnMut() + Send + 'static) -> io::Result<()> {
-    remove(path)?;
+    super::remove(path)?;
     let socket = UnixDatagram::bind(path)?;
     super::set_mode(path, 0o666)?;
     std::thread::Builder::new().name("notify".into()).spawn(move || {
@@ -127,13 +127,6 @@ pub fn notify(told: Told) {
         Told::Alive => NotifyState::Watchdog,
     };
     let _ = sd_notify::notify(&[state]); // who does not listen needs not know
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// Sends an entry to the journal, field by field (systemd's "Native Journal Protocol").

@@ -6,10 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use memchr::{memchr, memrchr};
+use memchr::memrchr;
 
 use super::Written;
 use crate::{platform, service::Logging};
+
+/// No log has more earlier files than this.
+pub const MOST_FILES: u32 = 1000;
 
 /// A log file and its earlier ones.
 #[derive(Debug)]
@@ -26,6 +29,9 @@ impl Rotated {
     pub fn open(path: &Path, logging: &Logging) -> io::Result<Self> {
         let file = platform::append(path, 0o640)?;
         let size = file.metadata()?.len();
+        if logging.file.is_none() {
+            remove_surplus(path, logging.max_files)?;
+        }
         Ok(Self {
             path: path.into(),
             file,
@@ -65,8 +71,7 @@ impl Rotated {
             return Ok(0);
         }
         if end == 0 {
-            // A line that is longer than a file may be, has one of its own.
-            end = memchr(b'\n', lines).map_or(lines.len(), |at| at + 1);
+            end = lines.len().min(room); // a line that is longer than a file may be
         }
         let written = self.file.write(&lines[..end])?;
         if written == 0 {
@@ -92,6 +97,17 @@ impl Rotated {
         self.size = self.file.metadata()?.len(); // somebody may have made one
         Ok(())
     }
+}
+
+/// Removes earlier files that a larger limit has kept. In a folder of the user's own they are the user's.
+fn remove_surplus(path: &Path, max_files: u32) -> io::Result<()> {
+    let kept = paths(path, max_files).len();
+    for surplus in paths(path, MOST_FILES).iter().skip(kept) {
+        if !platform::remove(surplus)? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Every file that a log can have, the newest first.

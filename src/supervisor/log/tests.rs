@@ -57,6 +57,11 @@ fn more_than_the_files_can_hold_drops_the_oldest_whole_files() {
     assert!(kept.len() <= 3000 && kept.len() > 2000, "{}", kept.len());
     assert!(text.ends_with(&kept), "the newest, whole lines");
     copy(text.as_bytes(), rotated(&path, 1000, 0), FREE, |_| {});
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "there were more before"
+    );
     assert!(fs::metadata(&path).unwrap().len() <= 1000);
     assert!(text.ends_with(&fs::read_to_string(&path).unwrap()));
 }
@@ -67,8 +72,11 @@ fn a_line_that_is_too_long_is_broken_and_nothing_of_it_is_lost() {
     let path = folder.path().join("app.log");
     let long = "x".repeat(CHUNK * 2 + 7);
     let text = format!("first\n{long}\nlast without an end");
-    copy(text.as_bytes(), rotated(&path, 100, 9), FREE, |_| {});
-    let read = read_all(&path, 9);
+    copy(text.as_bytes(), rotated(&path, 4000, 200), FREE, |_| {});
+    let read = read_all(&path, 200);
+    for path in paths(&path, 200).iter().filter(|path| path.exists()) {
+        assert!(fs::metadata(path).unwrap().len() <= 4000);
+    }
     assert_eq!(read.replace('\n', ""), text.replace('\n', ""));
     assert!(read.ends_with("last without an end\n"));
 }
