@@ -186,7 +186,7 @@ fn the_whole_tree_ends_with_it_and_a_killed_supervisor_blocks_nothing() {
 }
 
 #[test]
-fn a_budget_that_is_used_up_ends_it_and_a_thousand_restarts_leak_nothing() {
+fn a_budget_that_is_used_up_ends_it() {
     let home = Home::new();
     home.app(
         "app",
@@ -207,42 +207,6 @@ fn a_budget_that_is_used_up_ends_it_and_a_thousand_restarts_leak_nothing() {
     );
     assert_eq!(home.run(&["logs", "-n", "50"], 0).matches("restart ").count(), 3);
     home.run(&["uninstall"], 0);
-
-    home.app(
-        "app",
-        "command = [\"false\"]\n[restart]\ndelay = \"1ms\"\nmax_delay = \"1ms\"\nmax_attempts = 0",
-    );
-    home.run(&["install", "--no-wait"], 0);
-    let restarts = || {
-        let text = fs::read_to_string(home.path("run/autoglm-boot/app.json")).unwrap_or_default();
-        serde_json::from_str::<serde_json::Value>(&text).map_or(0, |live| live["restarts"].as_u64().unwrap_or(0))
-    };
-    let supervisor = || {
-        let processes = fs::read_dir("/proc")
-            .unwrap()
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        let mark = home.path("run").display().to_string();
-        let is_it = |pid: &u32| {
-            let environment = fs::read_to_string(format!("/proc/{pid}/environ")).unwrap_or_default();
-            let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            command.contains("serve\u{0}") && command.contains("\u{0}app") && environment.contains(&mark)
-        };
-        processes.collect::<Vec<u32>>().into_iter().find(is_it).unwrap()
-    };
-    let measure = || {
-        let pid = supervisor();
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-        let kib: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
-        (kib, fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count())
-    };
-    soon("it restarts", || restarts() > 50);
-    let (memory, files) = measure();
-    soon("it restarts a thousand times", || restarts() > 1050);
-    let (memory_after, files_after) = measure();
-    assert!(memory_after < memory + 512, "{memory} KiB, then {memory_after}");
-    // A start opens a few for a moment; a leak would be a thousand.
-    assert!(files_after <= files + 20, "{files} descriptors, then {files_after}");
 }
 
 #[test]

@@ -255,10 +255,15 @@ pub fn zombies_of(parent: u32) -> usize {
 }
 
 #[track_caller]
-pub fn soon(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn soon(what: &str, is_so: impl FnMut() -> bool) {
+    soon_within(Duration::from_secs(20), what, is_so);
+}
+
+#[track_caller]
+pub fn soon_within(limit: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+        assert!(start.elapsed() < limit, "{what}");
         sleep(Duration::from_millis(20));
     }
 }
