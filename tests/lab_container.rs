@@ -157,3 +157,56 @@ fn one_that_was_killed_starts_again_over_what_it_left() {
     container.run("autoglm-boot stop hello"); // which may end with it
     assert_eq!(container.ended(), Some(0));
 }
+
+#[test]
+fn status_answers_at_once_whatever_does_not_answer() {
+    let container = up("container-mute");
+    // A name server, and a server of pages, that take every question and answer none.
+    container.write(
+        "/srv/mute.py",
+        "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind(('127.0.0.1', 53))\n\
+         t = socket.create_server(('127.0.0.1', 8000))\nwhile True: s.recv(9000)\n",
+    );
+    container
+        .run(
+            "echo nameserver 127.0.0.1 >/etc/resolv.conf; echo 127.0.0.1 localhost >/etc/hosts; \
+                   python3 /srv/mute.py </dev/null >/dev/null 2>&1 &",
+        )
+        .expect(0);
+    let apps = [
+        ("page", "http = \"http://127.0.0.1:8000/\""),
+        ("name", "http = \"http://nowhere.example/\""),
+        ("command", "command = [\"sleep\", \"1000\"]"),
+    ];
+    for (name, probe) in apps {
+        let manifest = format!(
+            "[app]\nname = \"{name}\"\n[service]\ncommand = [\"sleep\", \"1000\"]\nuser = \"hello\"\n\
+             [health]\n{probe}\ntimeout = \"60s\"\ninterval = \"1s\"\n"
+        );
+        container.write(&format!("/srv/{name}/app.toml"), &manifest);
+        container
+            .run(&format!("autoglm-boot install --no-wait -m /srv/{name}/app.toml"))
+            .expect(0);
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    for args in ["page", "name", "command", ""] {
+        let script = format!(
+            "import subprocess, time\ndef once():\n    t = time.perf_counter()\n    \
+             code = subprocess.run('autoglm-boot status {args}'.split(), capture_output=True).returncode\n    \
+             assert code == 7, code\n    return time.perf_counter() - t\nprint(min(once() for _ in range(9)))"
+        );
+        container.write("/srv/time.py", &script);
+        let least: f64 = container
+            .run("python3 /srv/time.py")
+            .expect(0)
+            .stdout
+            .trim()
+            .parse()
+            .unwrap();
+        assert!(least < 0.1, "{args}: {least} s");
+    }
+    // Nor does a stop wait for an answer.
+    let (mut container, start) = (container, std::time::Instant::now());
+    assert_eq!(container.end("-TERM").0, Some(0), "{}", container.said());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
