@@ -229,9 +229,56 @@ def many():
         print(f"| {count} | {show:.0f} | {status:.0f} | {status - show:.0f} |")
 
 
+ANSWERS = """
+import asyncio
+
+async def answer(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+    writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 3\\r\\nConnection: close\\r\\n\\r\\nok\\n")
+    await writer.drain()
+    writer.close()
+
+async def main():
+    server = await asyncio.start_server(answer, "127.0.0.1", 9911, backlog=1000)
+    await server.serve_forever()
+
+asyncio.run(main())
+"""
+
+
+def watched():
+    """A thousand apps that one server answers for: what it costs to ask, not to be asked."""
+    write("/srv/answers.py", ANSWERS)
+    systemctl_run = ["systemd-run", "--quiet", "--unit=answers", "python3", "/srv/answers.py"]
+    subprocess.run(systemctl_run, check=True)
+    os.makedirs("/srv/watched", exist_ok=True)
+    names = names_of("watched", 1000)
+    for name in names:
+        health = '[health]\nhttp = "http://127.0.0.1:9911/"\ninterval = "10s"\n'
+        write(f"/srv/watched/{name}.toml", MANIFEST.replace("NAME", name) + health)
+    run(["autoglm-boot", "install", "-q", "--force", "-m", "/srv/watched"])
+    show = ["systemctl", "show", "-P", "MainPID", "autoglm-boot-watch"]
+    pid = subprocess.run(show, capture_output=True, text=True, check=True).stdout.strip()
+
+    def cpu():
+        words = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+        return sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")
+
+    time.sleep(30)
+    before = cpu()
+    time.sleep(60)
+    share = (cpu() - before) / 60 * 100
+    memory = next(line.split()[1] for line in open(f"/proc/{pid}/status") if line.startswith("VmRSS:"))
+    journal = subprocess.run("journalctl -q -u autoglm-boot-watch --since -60s --no-pager | wc -l", shell=True,
+                             capture_output=True, text=True).stdout.strip()
+    print("\n| 1,000 watched apps, asked every 10 s | CPU % of a core | MiB resident | journal lines a minute |\n|---|---|---|---|")
+    print(f"| the watcher | {share:.2f} | {int(memory) / 1024:.0f} | {journal} |")
+
+
 if len(sys.argv) > 1:
     globals()[sys.argv[1]]()
 else:
     start_up()
     install()
     many()
+    watched()

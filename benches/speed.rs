@@ -1,9 +1,11 @@
-//! Speed and memory beside the floor, in one run: a real systemd, the release build, and `speed.py` inside that measures.
-//! `cargo bench` prints (`cargo bench -- many` only that part) the tables of README's last section. It asserts nothing: what is fast is read, not tested.
+//! Speed and memory beside the floor, in one run: a real systemd, the release build, and `speed.py` inside that measures;
+//! `supervisor.py` measures the supervisor on this machine, beside the peers that are on PATH. `cargo bench` prints (`cargo bench
+//! -- many` only that part: `start_up`, `install`, `many`, `watched`, `supervisor`) the tables of README's last section. It asserts nothing: what is fast is read, not tested.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::print_stdout,
     reason = "a benchmark"
 )]
@@ -22,6 +24,23 @@ fn main() {
         Path::new("/usr/bin/time").exists(),
         "GNU time is needed: apt-get install time"
     );
+    let part = std::env::args()
+        .skip(1)
+        .find(|arg| !arg.starts_with('-'))
+        .unwrap_or_default();
+    if matches!(part.as_str(), "" | "supervisor") {
+        let script = benches.join("supervisor.py");
+        let program = host.join("autoglm-boot");
+        let status = std::process::Command::new("python3")
+            .arg(script)
+            .arg(program)
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+    if part == "supervisor" {
+        return;
+    }
     let lab = Lab::up(
         "speed",
         &[
@@ -31,10 +50,6 @@ fn main() {
         ],
     );
     lab.run("ln -s /opt/bin/autoglm-boot /usr/local/bin/").expect(0);
-    let part = std::env::args()
-        .skip(1)
-        .find(|arg| !arg.starts_with('-'))
-        .unwrap_or_default();
     let out = lab.run(&format!("python3 /opt/benches/speed.py {part}")).expect(0);
     println!("{}", out.stdout);
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Range, path::PathBuf, time::Duration};
 use crate::{
     manifest::{At, Manifest, Problem, Problems},
     platform,
-    service::{Method, Os, Resources, Scope, Service, StartType},
+    service::{Method, Os, Requirements, Resources, Scope, Security, Service, StartType},
     system::{EntryKind, Probe},
 };
 
@@ -19,6 +19,7 @@ mod logging;
 mod place;
 mod probes;
 mod restart;
+mod security;
 mod windows;
 
 pub use windows::SERVICE_ACCOUNTS;
@@ -60,6 +61,15 @@ pub struct Checked {
 
 /// Checks a manifest against this machine; looks, and touches nothing.
 pub fn check(manifest: &Manifest, wish: &Wish, look: &dyn Probe) -> Result<Checked, Problems> {
+    let (checked, problems) = drafted(manifest, wish, look);
+    if problems.is_empty() {
+        return Ok(checked);
+    }
+    Err(manifest.problems(problems))
+}
+
+/// The same, and what would come of it in spite of its problems: for whoever looks for their cause.
+pub fn drafted(manifest: &Manifest, wish: &Wish, look: &dyn Probe) -> (Checked, Vec<Problem>) {
     let mut checker = Checker {
         manifest,
         look,
@@ -71,14 +81,12 @@ pub fn check(manifest: &Manifest, wish: &Wish, look: &dyn Probe) -> Result<Check
         warnings: Vec::new(),
     };
     let service = checker.service();
-    if checker.problems.is_empty() {
-        return Ok(Checked {
-            service,
-            warnings: checker.warnings,
-            source: manifest.source.clone(),
-        });
-    }
-    Err(manifest.problems(checker.problems))
+    let draft = Checked {
+        service,
+        warnings: checker.warnings,
+        source: manifest.source.clone(),
+    };
+    (draft, checker.problems)
 }
 
 fn scope(manifest: &Manifest, wish: &Wish, look: &dyn Probe) -> Scope {
@@ -151,6 +159,8 @@ impl Checker<'_> {
             health,
             resources: self.resources(),
             logging: self.logging(),
+            requirements: self.requirements(),
+            security: Security::default(),
             raw_systemd: raw(&m.raw),
             windows: self.windows(),
             raw_task: raw(&m.raw_task),
@@ -161,7 +171,13 @@ impl Checker<'_> {
             Os::Windows => self.check_carried_to_windows(&service),
         }
         self.check_illness(&service.restart, service.health.as_ref());
-        service
+        Service {
+            security: match self.os {
+                Os::Linux => self.security(&service),
+                Os::Windows => self.security_written(),
+            },
+            ..service
+        }
     }
 
     fn wrong(&mut self, message: impl Into<String>, span: &Range<usize>, help: &str) {
@@ -302,6 +318,19 @@ impl Checker<'_> {
             tasks: value(&written.tasks),
             open_files: value(&written.open_files),
             shared_memory: value(&written.shared_memory),
+        }
+    }
+
+    fn requirements(&self) -> Requirements {
+        let written = &self.manifest.requirements;
+        let texts = |list: &[At<String>]| list.iter().map(|at| at.value.clone()).collect();
+        Requirements {
+            python: written.python.as_ref().map(|at| at.value.clone()),
+            packages: texts(&written.packages),
+            executables: texts(&written.executables),
+            cuda: written.cuda.as_ref().and_then(|at| at.value.clone()),
+            disk: written.disk.as_ref().map(|at| at.value),
+            memory: written.memory.as_ref().map(|at| at.value),
         }
     }
 }

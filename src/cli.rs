@@ -73,6 +73,10 @@ pub enum Verb {
     Rollback(Rollback),
     /// Stop an app and remove every trace of its installation; your own files stay
     Uninstall(Uninstall),
+    /// Find out why an app does not start, or will not; changes nothing
+    Doctor(Doctor),
+    /// Show what an app could still do, and what taking it away would cost
+    Security(Security),
     /// Show every mistake in a manifest; writes nothing
     Check(Check),
     /// Print the unit that an install would write, or write it into a folder
@@ -124,6 +128,8 @@ impl Verb {
             Self::History(args) => &args.scope,
             Self::Rollback(args) => &args.scope,
             Self::Uninstall(args) => &args.scope,
+            Self::Doctor(args) => &args.scope,
+            Self::Security(args) => &args.scope,
             Self::Check(args) => &args.scope,
             Self::Render(args) => &args.scope,
             Self::Probe(args) => &args.scope,
@@ -226,6 +232,9 @@ pub struct Install {
     /// Restart it even if nothing changed (after its code changed)
     #[arg(long)]
     pub restart: bool,
+    /// Install it even if what the manifest requires is not there, or cannot be checked
+    #[arg(long)]
+    pub skip_requirements: bool,
     /// Overwrite what was changed by hand, enable what was disabled by hand, and start it even if something answers at
     /// its address already
     #[arg(long)]
@@ -466,6 +475,55 @@ pub struct Uninstall {
     /// Show what would be done; change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Answer with one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sudo autoglm-boot doctor hello      an installed app
+  autoglm-boot doctor -m app.toml     one that is to be installed
+  autoglm-boot doctor --list          what is looked at
+
+Each finding has what was seen, and what puts it right: a command, a line of the manifest, or what
+only a person can do. It exits 0 if there is no error among them, else 1.")]
+#[command(mut_arg("system", |arg| arg.help(OF_MACHINE)), mut_arg("user", |arg| arg.help(OF_USER)))]
+pub struct Doctor {
+    /// The app; without: that of ./app.toml, else all
+    pub name: Option<String>,
+    /// The app of this manifest, installed or not
+    #[arg(short, long, value_name = "FILE", conflicts_with = "name")]
+    pub manifest: Option<PathBuf>,
+    /// Print what is looked at
+    #[arg(long, conflicts_with_all = ["name", "manifest"])]
+    pub list: bool,
+    #[command(flatten)]
+    /// Whose service manager
+    pub scope: ScopeArgs,
+    /// Answer with one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `security`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  autoglm-boot security -m app.toml    before it is installed
+  autoglm-boot security hello          as it was installed, and as systemd holds it
+
+The score is that of systemd-analyze(1): 10 is open, 0 is closed.")]
+#[command(mut_arg("system", |arg| arg.help(OF_MACHINE)), mut_arg("user", |arg| arg.help(OF_USER)))]
+pub struct Security {
+    /// The app; may be left out where ./app.toml or a single installed app makes it clear
+    pub name: Option<String>,
+    /// The app of this manifest, installed or not
+    #[arg(short, long, value_name = "FILE", conflicts_with = "name")]
+    pub manifest: Option<PathBuf>,
+    #[command(flatten)]
+    /// Whose service manager
+    pub scope: ScopeArgs,
     /// Answer with one JSON object
     #[arg(long)]
     pub json: bool,

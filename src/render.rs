@@ -16,6 +16,8 @@ use crate::{
 
 pub mod argv;
 mod back_off;
+mod devices;
+mod security;
 mod shortcut;
 mod task;
 mod waits;
@@ -63,6 +65,8 @@ struct Layout<'a> {
     restart_delay: String,
     back_off: Vec<String>,
     limits: Vec<String>,
+    profile: String,
+    rights: Vec<String>,
     log_limit: LogLimit,
     service_directives: Vec<String>,
     wanted_by: &'static str,
@@ -199,6 +203,8 @@ fn unit<'a>(service: &'a Service, version: Option<u32>, helper: &Path) -> Layout
         restart_delay: seconds(restart.delay),
         back_off: back_off::directives(restart, version),
         limits: limits(service),
+        profile: service.security.profile.to_string(),
+        rights: security::directives(service),
         log_limit: log_limit(service.logging.rate_limit),
         service_directives: raw(service, "Service"),
         wanted_by: wanted_by(service.scope),
@@ -338,6 +344,7 @@ fn losses(service: &Service, version: Option<u32>) -> Vec<String> {
             cpu_weight(millis)
         ));
     }
+    losses.extend(security::losses(service));
     losses
 }
 

@@ -175,6 +175,9 @@ impl Report {
         if !failure.repair.is_empty() {
             Self::complain(&format!("{BOLD}repair:{PLAIN} {}", failure.repair));
         }
+        if let Some(finding) = &failure.finding {
+            Self::complain(&format!("{BOLD}doctor:{PLAIN} {finding}"));
+        }
     }
 
     /// The one object for programs: `answer`, with what happened on the way.
@@ -191,8 +194,7 @@ impl Report {
             answer[key] = value;
         }
         if let Some(failure) = failure {
-            let message = anstream::adapter::strip_str(&failure.message).to_string(); // colours are for people
-            answer["error"] = json!({ "message": message, "repair": failure.repair });
+            answer["error"] = plain(failure);
         }
         let text = serde_json::to_string_pretty(&answer).unwrap_or_default();
         self.say(&text);
@@ -212,6 +214,16 @@ impl Report {
             let _ = write!(anstream::stderr(), "{CLEAR_LINE}"); // as above
         }
     }
+}
+
+/// A failure for programs: colours are for people.
+pub fn plain(failure: &Failure) -> Value {
+    let message = anstream::adapter::strip_str(&failure.message).to_string();
+    let mut error = json!({ "message": message, "repair": failure.repair });
+    if let Some(finding) = &failure.finding {
+        error["finding"] = json!(finding);
+    }
+    error
 }
 
 /// Columns are for people.

@@ -4,6 +4,14 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+mod ports;
+mod requirements;
+mod security;
+
+pub use ports::Port;
+pub use requirements::{Cuda, Requirements};
+pub use security::{Needs, Network, Profile, Security};
+
 /// Whose service manager keeps the app: the machine's, or one user's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -73,6 +81,12 @@ pub struct Service {
     pub resources: Resources,
     /// Where output goes and how much of it.
     pub logging: Logging,
+    /// What has to be there before it can run.
+    #[serde(default)]
+    pub requirements: Requirements,
+    /// The rights it keeps.
+    #[serde(default)]
+    pub security: Security,
     /// Native directives merged last: section → (directive, value) in the manifest's order.
     pub raw_systemd: BTreeMap<String, Vec<(String, String)>>,
     /// How it is started on Windows.

@@ -179,6 +179,26 @@ pub struct Folders {
     pub system: PathBuf,
 }
 
+/// Whom a question is asked as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// The user, and the group where it is not the user's own; none for whom we run as.
+    pub user: Option<(String, Option<String>)>,
+    /// The whole environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The folder it is asked in; where that cannot be entered, `/`.
+    pub folder: PathBuf,
+}
+
+/// What is left of a file system for those who are not root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes.
+    pub bytes: u64,
+    /// Files; none where the file system has no limit of them.
+    pub files: Option<u64>,
+}
+
 /// Whom a file or a folder on Windows is for, beside the administrators and the system itself: accounts by their names, or their
 /// SIDs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,6 +233,12 @@ impl Share {
 pub trait Probe: Sync {
     /// A file's bytes.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// The first bytes of a file, at most so many.
+    fn head(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = self.read(path)?;
+        bytes.truncate(most);
+        Ok(bytes)
+    }
     /// lstat(2); `None` where nothing is.
     fn entry(&self, path: &Path) -> io::Result<Option<Entry>>;
     /// stat(2), following links; `None` where nothing is.
@@ -221,12 +247,29 @@ pub trait Probe: Sync {
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
     /// A command that only looks.
     fn query(&self, cmd: &Cmd) -> io::Result<Output>;
+    /// The same as somebody else, which takes root, for so long at most.
+    fn query_as(&self, _role: &Role, _cmd: &Cmd, _limit: Duration) -> io::Result<Output> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// What is left of the file system that a path lies in.
+    fn space(&self, _path: &Path) -> io::Result<Space> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Seconds since 1970, UTC, as this machine has it.
+    fn now(&self) -> Duration {
+        let now = std::time::SystemTime::now();
+        now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+    }
     /// The first executable of that name in the folders.
     fn find_program(&self, name: &str, path: &[PathBuf]) -> Option<PathBuf>;
     /// An account, by name or number.
     fn user(&self, name_or_number: &str) -> Option<User>;
     /// A group's name (or its number, where it has no name), by name or number.
     fn group(&self, name_or_number: &str) -> Option<String>;
+    /// A group's number, by name or number.
+    fn group_number(&self, name_or_number: &str) -> Option<u32> {
+        name_or_number.parse().ok()
+    }
     /// The name of the user whose file it is; none where that is a group, or an account of the system itself.
     fn owner(&self, path: &Path) -> Option<String> {
         self.user(&self.target(path).ok()??.uid.to_string())?.name

@@ -1,16 +1,12 @@
 //! The binary itself: what it prints, what it exits with, and that it touches nothing it was not asked to touch.
 //! Longer than 300 lines: most of it is tables of cases.
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod support;
 
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write as _,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     time::Duration,
@@ -25,9 +21,10 @@ use autoglm_boot::{
 };
 use clap::{CommandFactory as _, Parser as _};
 use serde_json::Value;
+use support::skipped;
 use tempfile::TempDir;
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 16] = [
     "install",
     "status",
     "list",
@@ -38,6 +35,8 @@ const VERBS: [&str; 14] = [
     "history",
     "rollback",
     "uninstall",
+    "doctor",
+    "security",
     "check",
     "render",
     "probe",
@@ -133,7 +132,10 @@ impl Sandbox {
             .arg("true")
             .status();
         if !can_drop.is_ok_and(|status| status.success()) {
-            skipped("root cannot become another user here: setpriv(1) is missing or not allowed");
+            skipped(
+                "cli",
+                "root cannot become another user here: setpriv(1) is missing or not allowed",
+            );
             return None;
         }
         let args = [&as_nobody[..], &[copy.to_str().unwrap()], args].concat();
@@ -191,16 +193,6 @@ fn list(path: &Path, listing: &mut BTreeMap<PathBuf, String>) {
     }
 }
 
-/// Told loudly, and counted by tests/run.
-fn skipped(why: &str) {
-    let line = format!("SKIPPED cli: {why}");
-    eprintln!("{line}");
-    if let Some(file) = std::env::var_os("AUTOGLM_BOOT_SKIPPED") {
-        let mut file = fs::OpenOptions::new().append(true).open(file).unwrap();
-        writeln!(file, "{line}").unwrap();
-    }
-}
-
 fn words(line: &str) -> Vec<String> {
     shell_words::split(line).unwrap()
 }
@@ -243,7 +235,17 @@ fn every_verb_is_listed_and_every_argument_explained() {
 fn every_example_of_the_help_and_of_the_readme_is_a_command_line() {
     let sandbox = Sandbox::new("");
     let mut texts = vec![sandbox.run(&["--help"]).stdout];
-    for verb in ["install", "status", "logs", "rollback", "uninstall", "render", "run"] {
+    for verb in [
+        "install",
+        "status",
+        "logs",
+        "rollback",
+        "uninstall",
+        "doctor",
+        "security",
+        "render",
+        "run",
+    ] {
         let help = sandbox.run(&[verb, "--help"]).stdout;
         assert!(help.contains("Examples:"), "{verb}");
         texts.push(help.split_once("Examples:").unwrap().1.into());
@@ -699,7 +701,13 @@ fn json_is_one_object_on_success_and_on_error() {
             ["error", "exit", "notes", "steps", "warnings"],
             "{line}"
         );
-        assert_eq!(fields(&answer["error"]), ["message", "repair"], "{line}");
+        // What doctor could examine, it has a finding of.
+        let mut expected = vec!["message", "repair"];
+        if ["install -m bad.toml", "install -m lacking.toml"].contains(&line.as_str()) {
+            expected.insert(0, "finding");
+            assert!(answer["error"]["finding"]["id"].is_string(), "{line}");
+        }
+        assert_eq!(fields(&answer["error"]), expected, "{line}");
         assert_eq!(answer["exit"], exit as u8, "{line}");
         let message = answer["error"]["message"].as_str().unwrap();
         assert!(message.contains(told), "{line}: {told:?} in {message}");
@@ -752,7 +760,7 @@ fn colours_are_for_terminals_that_want_them() {
         .output()
         .is_ok_and(|out| out.status.success())
     {
-        skipped("script(1) is not there: no terminal to colour");
+        skipped("cli", "script(1) is not there: no terminal to colour");
         return;
     }
     assert!(on_terminal(None).expect(Exit::Usage).stdout.contains("\u{1b}["));

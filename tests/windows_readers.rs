@@ -118,7 +118,7 @@ fn every_task_is_valid_and_says_what_is_meant() {
 /// A schema that refuses nothing would prove nothing.
 #[test]
 fn the_schema_refuses_what_the_task_scheduler_would() {
-    let case = support::cases::case("34-windows-logon");
+    let case = support::cases::case("43-windows-logon");
     let (_, task) = case.windows.unwrap();
     let text = decoded(&task.bytes).replace("UTF-16", "UTF-8");
     let folder = tempfile::tempdir().unwrap();

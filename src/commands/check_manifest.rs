@@ -16,7 +16,7 @@ pub(super) fn run(context: &mut Context, args: &cli::Check) -> Outcome {
         context.report.success(&format!("{}: {name} is right", file.display()));
         names.push(name.clone());
     }
-    manifests::in_order(checked)?;
+    manifests::in_order(checked, |checked| &checked.service)?;
     let mut answer = json!({ "outcome": "right" });
     match names.as_slice() {
         [only] => answer["name"] = json!(only),

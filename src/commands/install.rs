@@ -1,18 +1,23 @@
 //! `install`
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::{Value, json};
 
-use super::{Context, Outcome, image, manifests, need_privilege};
+use super::{Context, Outcome, diagnosis, image, manifests, need_privilege};
 use crate::{
     apply::{self, Others},
     backend::{self, Backend, Install, Patience, State, Wanted},
     check::{Checked, Wish},
     cli,
     exit::{Exit, Failure},
+    health::state::Care,
     journal,
     plan::{Plan, Step},
+    report::plain,
     service::Scope,
     session::{self, Session},
 };
@@ -22,16 +27,21 @@ mod refuse;
 
 use ended::{Ended, sum_up};
 
-/// Installs the apps, or shows what that would do.
+/// Installs the apps, or shows what that would do. A failure ends with doctor's first finding.
 pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
     let files = manifests::files(context, &args.manifest)?;
+    let outcome = of_files(context, args, &files);
+    outcome.map_err(|failure| diagnosis::with_finding(context, &files, &args.scope, failure))
+}
+
+fn of_files(context: &mut Context, args: &cli::Install, files: &[PathBuf]) -> Outcome {
     context.report.is_brief = files.len() > 1;
     let wish = Wish {
         method: args.backend.as_deref().and_then(backend::windows::method),
         ..args.scope.wish()
     };
-    let (checked, wrong) = manifests::checked(context, &files, &wish, args.keep_going)?;
-    let checked = manifests::in_order(checked)?;
+    let (checked, wrong) = manifests::checked(context, files, &wish, args.keep_going)?;
+    let checked = manifests::in_order(checked, |checked| &checked.service)?;
     let scope = checked[0].service.scope;
     image::refuse_nobodys(context, scope)?;
     let is_shown = args.dry_run || args.check;
@@ -50,12 +60,9 @@ pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
     let backend = backend.as_ref();
     let wanted: Vec<_> = checked
         .into_iter()
-        .map(|checked| Wanted {
-            service: checked.service,
-            manifest: checked.source,
-            again: None,
-        })
+        .map(|checked| Wanted::new(context.system, checked.service, checked.source, None))
         .collect();
+    diagnosis::check_requirements(context, backend, &wanted, args.skip_requirements)?;
     let receipts = backend.store().receipts(context.system)?;
     for (name, manifest) in manifests::gone(context, &args.manifest, &receipts) {
         context.report.note(&format!(
@@ -142,11 +149,17 @@ pub(super) fn install(
         .zip(&state.apps)
         .map(|(name, app)| Ended::new(name, app, &plan, &options, names.len() == 1))
         .collect();
-    let dropped = apply::apply(session, "install", &names, plan, others, &mut context.report)?;
+    let mut dropped = apply::apply(session, "install", &names, plan, others, &mut context.report)?;
+    for wanted in wanted {
+        if let Some(failure) = dropped.get_mut(&backend.unit(&wanted.service.name)) {
+            failure.finding = diagnosis::finding_of(context, backend, &wanted.service, failure.trouble.as_deref());
+        }
+    }
     let answers: Vec<_> = outcomes
         .iter()
         .map(|ended| ended.tell(context, backend, dropped.get(&backend.unit(&ended.name))))
         .collect();
+    unwatched(context, backend, wanted);
     if let [only] = answers.as_slice() {
         return Ok((Exit::Ok, only.clone()));
     }
@@ -154,6 +167,16 @@ pub(super) fn install(
         context.report.note(hint);
     }
     Ok(sum_up(context, &outcomes, &answers, &dropped))
+}
+
+/// Apps run without a watcher too: that is told, and no failure.
+fn unwatched(context: &mut Context, backend: &dyn Backend, wanted: &[Wanted]) {
+    let is_to_be_watched = wanted.iter().any(|wanted| Care::of(&wanted.service).has_probe());
+    if is_to_be_watched && context.image.is_none() && !backend.is_watching(context.system) {
+        context.report.warn(
+            "their health is not watched: autoglm-boot-watch.service does not run (systemctl status autoglm-boot-watch)",
+        );
+    }
 }
 
 fn observe(context: &Context, backend: &dyn Backend, wanted: &[Wanted]) -> Result<(Vec<String>, State), Failure> {
@@ -239,11 +262,6 @@ fn show_units(context: &mut Context, plan: &Plan, state: &State) {
             None => context.report.answer(&format!("\n{}:\n{text}", path.display())),
         }
     }
-}
-
-fn plain(failure: &Failure) -> Value {
-    let message = anstream::adapter::strip_str(&failure.message).to_string();
-    json!({ "message": message, "repair": failure.repair })
 }
 
 /// An install as this user asks for it now.

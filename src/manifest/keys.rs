@@ -107,6 +107,16 @@ const TABLES: &[Table] = &[
         ],
         &[],
     ),
+    table(
+        "requirements",
+        &["python", "packages", "executables", "cuda", "disk", "memory"],
+        &[],
+    ),
+    table(
+        "security",
+        &["profile", "writable_directories", "devices", "capabilities", "network"],
+        &[],
+    ),
     table("linux", &["init", "scope"], &[]),
     table(
         "windows",
@@ -116,15 +126,7 @@ const TABLES: &[Table] = &[
 ];
 
 /// Tables of the contract of which this version knows nothing yet.
-const LATER: &[&str] = &[
-    "requirements",
-    "security",
-    "instances",
-    "rollout",
-    "proxy",
-    "monitoring",
-    "kubernetes",
-];
+const LATER: &[&str] = &["instances", "rollout", "proxy", "monitoring", "kubernetes"];
 
 /// Systems a table can be overridden for.
 const SYSTEMS: &[&str] = &["linux", "windows"];

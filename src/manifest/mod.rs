@@ -12,6 +12,7 @@ use toml::de::DeTable;
 use crate::service::Os;
 
 mod keys;
+mod needs;
 mod node;
 mod problem;
 mod scalars;
@@ -20,6 +21,7 @@ mod table;
 mod task;
 mod types;
 
+pub use needs::{RequirementsTable, SecurityTable};
 use node::Node;
 pub use problem::{Kind, Problem, Problems};
 
@@ -63,6 +65,10 @@ pub struct Manifest {
     pub resources: ResourcesTable,
     /// `[logging]`
     pub logging: LoggingTable,
+    /// `[requirements]`
+    pub requirements: RequirementsTable,
+    /// `[security]`
+    pub security: SecurityTable,
     /// `[linux]` `scope`
     pub scope: Field<String>,
     /// `[windows]`

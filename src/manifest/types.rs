@@ -6,6 +6,7 @@ use super::{
     App, At, DependenciesTable, Field, HealthTable, LoggingTable, Manifest, ProbeTable, Problem, ReadinessTable,
     ResourcesTable, RestartTable, SCHEMA, ServiceTable, WindowsTable,
     keys::{SECTIONS, nearest},
+    needs::{requirements, security},
     node::{Node, Value},
     scalars::{
         count, cpu, directive_value, duration, expected, headers, line, name, one_of, positive_duration, signal, size,
@@ -33,6 +34,8 @@ pub(super) fn manifest(path: &Path, source: &str, root: &Node, problems: &mut Ve
     let health = health(&mut Table::of(root, Some("health"), problems));
     let resources = resources(&mut Table::of(root, Some("resources"), problems));
     let logging = logging(&mut Table::of(root, Some("logging"), problems));
+    let requirements = requirements(&mut Table::of(root, Some("requirements"), problems));
+    let security = security(&mut Table::of(root, Some("security"), problems));
     let mut linux = Table::of(root, Some("linux"), problems);
     linux.take("init", |node| {
         match one_of(node, &["systemd", "openrc", "sysv"])?.as_str() {
@@ -55,6 +58,8 @@ pub(super) fn manifest(path: &Path, source: &str, root: &Node, problems: &mut Ve
         health,
         resources,
         logging,
+        requirements,
+        security,
         scope,
         windows,
         raw,

@@ -2,7 +2,7 @@
 
 use crate::{
     render::argv,
-    service::{Destination, RestartPolicy, RunAs, Scope, Service},
+    service::{Destination, Network, Profile, RestartPolicy, RunAs, Scope, Service},
 };
 
 /// Where our own program lies on a machine that it was provisioned to, if nothing else is said.
@@ -115,6 +115,19 @@ pub(crate) fn losses(service: &Service, has_bare: bool) -> Vec<String> {
         service.logging.destination == Some(Destination::Journal),
         "logging.destination: there is no journal on Windows; output goes into files",
     );
+    let security = &service.security;
+    for (key, is_written) in [
+        ("security.profile \"strict\"", security.profile == Profile::Strict),
+        ("security.writable_directories", !security.writable.is_empty()),
+        ("security.devices", !security.devices.is_empty()),
+        ("security.capabilities", !security.capabilities.is_empty()),
+        ("security.network", security.network != Network::Any),
+    ] {
+        lose(
+            is_written,
+            &format!("{key}: Windows takes no rights away; without effect"),
+        );
+    }
     lose(!service.raw_systemd.is_empty(), "[raw.systemd]: it is systemd's");
     if has_bare && !service.windows.is_supervised {
         losses.extend(bare(service));

@@ -59,7 +59,7 @@ fn is_same(name: &std::ffi::OsStr, other: &str) -> bool {
 /// `KEY=value` lines as systemd reads them (`EnvironmentFile=`, systemd.exec(5)): comments begin with `#` or `;`, a value may
 /// be quoted as in a shell, without its expansions, and a backslash at its end continues a line. Without `has_escapes` a
 /// backslash is a character like any other, as in a path of Windows.
-fn parse(text: &str, has_escapes: bool) -> Vec<(String, String)> {
+pub fn parse(text: &str, has_escapes: bool) -> Vec<(String, String)> {
     let mut variables = Vec::new();
     let mut rest = text.chars().peekable();
     while let Some(&first) = rest.peek() {

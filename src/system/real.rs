@@ -4,12 +4,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fs, io,
-    io::Write as _,
+    io::{Read as _, Write as _},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use super::{Cmd, Entry, EntryKind, Folders, Lock, Output, Probe, Share, System, User, staging};
+use super::{Cmd, Entry, EntryKind, Folders, Lock, Output, Probe, Role, Share, Space, System, User, staging};
 use crate::{
     health::{self, Asker},
     platform::{self, Signal},
@@ -32,6 +32,13 @@ impl Real {
 impl Probe for Real {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         fs::read(path)
+    }
+
+    fn head(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
@@ -63,6 +70,14 @@ impl Probe for Real {
         platform::run(cmd, &|| false)
     }
 
+    fn query_as(&self, role: &Role, cmd: &Cmd, limit: Duration) -> io::Result<Output> {
+        platform::run_as(role, cmd, limit)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        platform::space(path)
+    }
+
     fn find_program(&self, name: &str, path: &[PathBuf]) -> Option<PathBuf> {
         let folders = std::env::join_paths(path).ok()?;
         which::which_in(name, Some(folders), "/").ok()
@@ -74,6 +89,10 @@ impl Probe for Real {
 
     fn group(&self, name_or_number: &str) -> Option<String> {
         platform::group(name_or_number)
+    }
+
+    fn group_number(&self, name_or_number: &str) -> Option<u32> {
+        platform::group_number(name_or_number)
     }
 
     fn owner(&self, path: &Path) -> Option<String> {
@@ -239,7 +258,7 @@ impl System for Real {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        present(fs::remove_file(path)).map(|_| ())
+        present(platform::remove(path)).map(drop)
     }
 
     fn remove_folder(&self, path: &Path) -> io::Result<bool> {

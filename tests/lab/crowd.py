@@ -71,8 +71,8 @@ def kill(workers):
         process = holder()
         if process:
             time.sleep(chance.uniform(0, 0.15))
-            left -= process.poll() is None
             process.kill()
+            left -= process.wait() == -9  # it may have ended by itself just before
         time.sleep(0.01)
 
 

@@ -6,7 +6,7 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -14,10 +14,27 @@ use std::{
 /// The control group hierarchies systemd needs; on a machine with cgroup 2 alone there is one root.
 const HIERARCHIES: [&str; 2] = ["systemd", "unified"];
 
+/// Those that limits and devices need as well.
+const OF_LIMITS: [&str; 6] = ["memory", "cpu", "cpuacct", "pids", "devices", "blkio"];
+
+/// PID 1 of a lab whose limits bite, for a moment: the controllers are mounted read-only without a user namespace.
+const INIT: &str = "#!/bin/sh\nfor c in memory cpu cpuacct pids devices blkio; do mount -o remount,bind,rw /sys/fs/cgroup/$c; done\nexec /lib/systemd/systemd\n";
+
+/// What a lab is made of.
+#[derive(Default, Clone)]
+pub struct Setup {
+    /// Folders of the host, read-only: `HOST:INSIDE`.
+    pub binds: Vec<String>,
+    /// Root filesystems over that of all labs, the topmost first.
+    pub layers: Vec<PathBuf>,
+    /// Whether limits and device rules bite: they are silently without effect otherwise.
+    pub has_limits: bool,
+}
+
 pub struct Lab {
     name: String,
     folder: PathBuf,
-    binds: Vec<String>,
+    setup: Setup,
     child: Child,
     leader: u32,
 }
@@ -28,6 +45,16 @@ pub struct Out {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
+}
+
+impl From<Output> for Out {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
 }
 
 impl Out {
@@ -48,15 +75,16 @@ pub fn binaries() -> (PathBuf, &'static str) {
 impl Lab {
     /// A lab with the program on PATH and the examples in /opt/examples.
     pub fn with_program(name: &str) -> Self {
+        Self::with_program_and(name, Setup::default())
+    }
+
+    /// The same, and whatever else it is made of.
+    pub fn with_program_and(name: &str, mut setup: Setup) -> Self {
         let (host, inside) = binaries();
         let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-        let lab = Self::up(
-            name,
-            &[
-                format!("{}:{inside}", host.display()),
-                format!("{}:/opt/examples", examples.display()),
-            ],
-        );
+        setup.binds.push(format!("{}:{inside}", host.display()));
+        setup.binds.push(format!("{}:/opt/examples", examples.display()));
+        let lab = Self::made(name, setup, |_| {});
         lab.run("ln -s /opt/bin/autoglm-boot /usr/local/bin/").expect(0);
         lab
     }
@@ -68,31 +96,28 @@ impl Lab {
 
     /// The same; before it boots for the first time, something is done to its root filesystem.
     pub fn prepared(name: &str, binds: &[String], prepare: impl FnOnce(&Path)) -> Self {
-        sweep();
-        let name = format!("{name}-{}", std::process::id());
-        let folder = labs().join(&name);
-        for part in ["up", "work", "root"] {
-            fs::create_dir_all(folder.join(part)).unwrap();
-        }
-        let options = format!(
-            "lowerdir={},upperdir={1}/up,workdir={1}/work,volatile",
-            base().display(),
-            folder.display()
-        );
+        let setup = Setup {
+            binds: binds.to_vec(),
+            ..Setup::default()
+        };
+        Self::made(name, setup, prepare)
+    }
+
+    fn made(name: &str, setup: Setup, prepare: impl FnOnce(&Path)) -> Self {
+        let (name, folder) = overlay(name, &setup.layers);
         let root = folder.join("root");
-        let mounted = Command::new("mount")
-            .args(["-t", "overlay", "overlay", "-o", &options])
-            .arg(&root)
-            .status();
-        assert!(mounted.unwrap().success(), "the overlay could not be mounted");
         let swept = Unbooted(&folder, &name);
+        if setup.has_limits {
+            fs::write(root.join("sbin/lab-init"), INIT).unwrap();
+            fs::set_permissions(root.join("sbin/lab-init"), fs::Permissions::from_mode(0o755)).unwrap();
+        }
         prepare(&root);
         std::mem::forget(swept);
-        let (child, leader) = boot(&name, &folder, binds);
+        let (child, leader) = boot(&name, &folder, &setup);
         Self {
             name,
             folder,
-            binds: binds.to_vec(),
+            setup,
             child,
             leader,
         }
@@ -118,11 +143,7 @@ impl Lab {
             .stdin(Stdio::null())
             .output()
             .unwrap();
-        Out {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        output.into()
     }
 
     /// A command of the shell inside, as a user without a session.
@@ -169,7 +190,7 @@ impl Lab {
     }
 
     fn boot_again(&mut self) {
-        (self.child, self.leader) = boot(&self.name, &self.folder, &self.binds);
+        (self.child, self.leader) = boot(&self.name, &self.folder, &self.setup);
     }
 
     /// Everything below these folders: type, mode, owner and contents; without what systemd writes by itself.
@@ -234,6 +255,33 @@ fn list(root: &Path, path: &Path, listing: &mut BTreeMap<String, String>) {
     }
 }
 
+/// A fresh root filesystem, `root` in a folder of its own; by what it is removed again.
+pub(super) fn overlay(name: &str, layers: &[PathBuf]) -> (String, PathBuf) {
+    sweep();
+    let name = format!("{name}-{}", std::process::id());
+    let folder = labs().join(&name);
+    for part in ["up", "work", "root"] {
+        fs::create_dir_all(folder.join(part)).unwrap();
+    }
+    let base = base();
+    let layers: Vec<_> = layers
+        .iter()
+        .chain([&base])
+        .map(|layer| layer.display().to_string())
+        .collect();
+    let options = format!(
+        "lowerdir={},upperdir={1}/up,workdir={1}/work,volatile",
+        layers.join(":"),
+        folder.display()
+    );
+    let mounted = Command::new("mount")
+        .args(["-t", "overlay", "overlay", "-o", &options])
+        .arg(folder.join("root"))
+        .status();
+    assert!(mounted.unwrap().success(), "the overlay could not be mounted");
+    (name, folder)
+}
+
 fn labs() -> PathBuf {
     std::env::temp_dir().join("autoglm-boot-labs")
 }
@@ -251,19 +299,26 @@ fn base() -> PathBuf {
 }
 
 /// Boots the root, and waits until the machine is up.
-fn boot(name: &str, folder: &Path, binds: &[String]) -> (Child, u32) {
+fn boot(name: &str, folder: &Path, setup: &Setup) -> (Child, u32) {
     // Its own control groups first: two labs started from one would share them.
     let enter = cgroups(name)
         .iter()
+        .filter(|group| setup.has_limits || !is_of_limits(group))
         .map(|group| format!("mkdir -p {0} && echo $$ >{0}/cgroup.procs && ", group.display()))
         .collect::<String>();
-    let binds = binds
+    let binds = setup
+        .binds
         .iter()
         .map(|bind| format!(" --bind-ro='{bind}'"))
         .collect::<String>();
     let root = folder.join("root");
+    let init = if setup.has_limits {
+        "--capability=all --system-call-filter=bpf --kill-signal=SIGRTMIN+3 /sbin/lab-init"
+    } else {
+        "-b"
+    };
     let command = format!(
-        "{enter} exec setsid systemd-nspawn -q -D '{}' -M {name} --register=no --keep-unit --private-network --console=pipe{binds} -b",
+        "{enter} exec setsid systemd-nspawn -q -D '{}' -M {name} --register=no --keep-unit --private-network --console=pipe{binds} {init}",
         root.display()
     );
     let console = fs::OpenOptions::new()
@@ -330,7 +385,7 @@ fn is_up(leader: u32) -> bool {
     matches!(String::from_utf8_lossy(&output.stdout).trim(), "running" | "degraded")
 }
 
-fn console_text(folder: &Path) -> String {
+pub(super) fn console_text(folder: &Path) -> String {
     fs::read_to_string(folder.join("console")).unwrap_or_default()
 }
 
@@ -338,6 +393,7 @@ fn cgroups(name: &str) -> Vec<PathBuf> {
     let root = Path::new("/sys/fs/cgroup");
     let split: Vec<_> = HIERARCHIES
         .iter()
+        .chain(&OF_LIMITS)
         .map(|h| root.join(h))
         .filter(|h| h.is_dir())
         .collect();
@@ -349,8 +405,15 @@ fn cgroups(name: &str) -> Vec<PathBuf> {
     roots.into_iter().map(|h| h.join(format!("lab-{name}"))).collect()
 }
 
-/// PID 1 of the lab: the child of nspawn whose second pid is 1.
-fn leader_of(nspawn: u32) -> Option<u32> {
+/// Whether a control group is in a hierarchy that only labs with limits have a part of.
+fn is_of_limits(group: &Path) -> bool {
+    OF_LIMITS
+        .iter()
+        .any(|name| group.starts_with(Path::new("/sys/fs/cgroup").join(name)))
+}
+
+/// PID 1 of the lab: the child (of nspawn, or unshare) whose second pid is 1.
+pub(super) fn leader_of(nspawn: u32) -> Option<u32> {
     let children = fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children")).ok()?;
     children.split_whitespace().find_map(|child| {
         let status = fs::read_to_string(format!("/proc/{child}/status")).ok()?;
@@ -365,14 +428,14 @@ fn leader_of(nspawn: u32) -> Option<u32> {
     })
 }
 
-fn kill(pid: u32) {
+pub(super) fn kill(pid: u32) {
     let _ = Command::new("kill")
         .args(["-KILL", &pid.to_string()])
         .stderr(Stdio::null())
         .status();
 }
 
-fn remove(folder: &Path, name: &str) {
+pub(super) fn remove(folder: &Path, name: &str) {
     let _ = Command::new("umount")
         .arg("-l")
         .arg(folder.join("root"))

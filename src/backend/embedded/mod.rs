@@ -162,6 +162,7 @@ impl Embedded {
             live.sub = "failed".into();
             live.result = "supervisor".into();
             live.pid = None;
+            live.output = None;
         }
         live.memory = live.pid.and_then(|pid| resident(look, pid));
         live.enabled = "disabled".into();
@@ -181,6 +182,14 @@ impl Embedded {
 
     fn is_installed(&self, look: &dyn Probe, app: &str) -> bool {
         matches!(look.entry(&self.store().receipt_path(app)), Ok(Some(_)))
+    }
+}
+
+impl Embedded {
+    fn tail(&self, look: &dyn Probe, app: &str, most: usize) -> Vec<String> {
+        let last = tail::last(&self.rooms(look, app).log, most, look);
+        let text = String::from_utf8_lossy(&last);
+        text.lines().map(str::to_owned).collect()
     }
 }
 
@@ -254,6 +263,11 @@ impl Backend for Embedded {
 
     fn decided(&self, app: &AppState) -> Option<&'static str> {
         self.anchor.as_ref()?.decided(&app.anchored)
+    }
+
+    /// Only apps of ours: units of systemd are told as lost.
+    fn needed(&self, service: &Service) -> Vec<String> {
+        service.dependencies.apps.clone()
     }
 
     fn observe(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<Live>, Failure> {
@@ -386,9 +400,13 @@ impl Backend for Embedded {
 
     fn last_lines(&self, look: &dyn Probe, live: &Live) -> Vec<String> {
         const LINES: usize = 12;
-        let last = tail::last(&self.rooms(look, &live.unit).log, LINES, look);
-        let text = String::from_utf8_lossy(&last);
-        text.lines().map(str::to_owned).collect()
+        self.tail(look, &live.unit, LINES)
+    }
+
+    /// Its log has no times.
+    fn said(&self, look: &dyn Probe, unit: &str, _: std::time::Duration) -> Vec<String> {
+        const MANY: usize = 300;
+        self.tail(look, unit, MANY)
     }
 
     fn logs(&self, look: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Logs, Failure> {
@@ -414,6 +432,7 @@ fn losses(service: &Service) -> Vec<String> {
         ("resources.memory_request", resources.memory_request.is_some()),
         ("resources.tasks", resources.tasks.is_some()),
         ("resources.shared_memory", resources.shared_memory.is_some()),
+        ("[security]", service.security.is_demanding()),
         ("[raw.systemd]", !service.raw_systemd.is_empty()),
     ] {
         if is_set {

@@ -78,6 +78,7 @@ impl Embedded {
                 }
             }
             let draft = self.draft(wanted, state, app, options)?;
+            plan.of(&service.name, wanted.folder_steps());
             // The version is what the supervisor reads.
             plan.of(&service.name, draft.records.version);
             plan.of(&service.name, draft.placing);
@@ -214,6 +215,7 @@ impl Embedded {
         if !options.start && app.live.is_up() && (Self::writes(wanted, app) || app.is_behind()) {
             receipt.restart_due = app.live.active_since;
         }
+        receipt.made = wanted.made(app.receipt.as_ref());
         let mut records = history::record(&self.store(), &version, app, receipt, wanted.again)?;
         if self.anchor.is_none() && app.is_drifted() && app.service() == Some(&wanted.service) {
             let path = self.store().installed_path(&wanted.service.name);
@@ -292,6 +294,7 @@ impl Embedded {
             steps.extend(anchor.remove(receipt, app));
         }
         steps.extend(history::forget(&store, receipt));
+        steps.extend(receipt.made.iter().rev().map(|path| Step::Rmdir { path: path.clone() }));
         if others.is_empty() {
             steps.push(Step::Remove {
                 path: store.record_path(),

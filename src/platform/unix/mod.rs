@@ -22,7 +22,9 @@ mod environment;
 mod like;
 mod links;
 mod lock;
+mod memory;
 mod notice;
+mod role;
 mod signals;
 mod tree;
 
@@ -33,7 +35,9 @@ pub use environment::*;
 pub use like::*;
 pub use links::*;
 pub use lock::*;
+pub use memory::*;
 pub use notice::*;
+pub use role::*;
 pub use signals::*;
 pub use tree::*;
 
@@ -228,6 +232,12 @@ pub fn group(name_or_number: &str) -> Option<String> {
         .or_else(by_number)
 }
 
+/// A group's number, by name or number.
+pub fn group_number(name_or_number: &str) -> Option<u32> {
+    let named = unistd::Group::from_name(name_or_number).ok().flatten();
+    named.map_or_else(|| name_or_number.parse().ok(), |group| Some(group.gid.as_raw()))
+}
+
 /// Whom we run as.
 pub fn euid() -> u32 {
     unistd::geteuid().as_raw()
@@ -252,6 +262,26 @@ pub fn own_output() -> io::Result<fs::File> {
     Ok(std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()?.into())
 }
 
+/// Writes to what other processes write to as well, each in its turn (fcntl(2), "Advisory record locking"): what is written
+/// stays together, however long it is.
+pub fn in_turn<T>(output: &fs::File, write: impl FnOnce() -> T) -> T {
+    use nix::{
+        fcntl::{FcntlArg, fcntl},
+        libc,
+    };
+    let lock = |kind: i32| libc::flock {
+        l_type: i16::try_from(kind).unwrap_or_default(),
+        l_whence: 0,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    let _ = fcntl(output, FcntlArg::F_SETLKW(&lock(libc::F_WRLCK))); // what cannot be locked is written all the same
+    let written = write();
+    let _ = fcntl(output, FcntlArg::F_SETLK(&lock(libc::F_UNLCK))); // as above
+    written
+}
+
 /// Opens a file to read it.
 pub fn open_read(path: &Path) -> io::Result<fs::File> {
     fs::File::open(path)
@@ -272,6 +302,15 @@ pub fn append(path: &Path, mode: u32) -> io::Result<fs::File> {
 /// Gives a file another name, at once.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
+}
+
+/// Removes a file; whether it was there.
+pub fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Sets the permission bits, whatever the umask.

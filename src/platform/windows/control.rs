@@ -2,16 +2,17 @@
 //! can open it, and nobody from another machine.
 
 use std::{
+    cell::Cell,
     ffi::OsString,
     fs, io,
-    io::{BufRead as _, BufReader, Write},
+    io::{BufRead as _, BufReader, Read, Write},
     os::windows::{
         fs::OpenOptionsExt as _,
         io::{AsRawHandle as _, FromRawHandle as _, OwnedHandle},
     },
     path::Path,
     ptr::null_mut,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -21,12 +22,15 @@ use windows_sys::Win32::{
     Storage::FileSystem::{FILE_FLAG_FIRST_PIPE_INSTANCE, PIPE_ACCESS_DUPLEX, SECURITY_IDENTIFICATION},
     System::Pipes::{
         ConnectNamedPipe, CreateNamedPipeW, PIPE_READMODE_BYTE, PIPE_REJECT_REMOTE_CLIENTS, PIPE_TYPE_BYTE,
-        PIPE_UNLIMITED_INSTANCES, PIPE_WAIT,
+        PIPE_UNLIMITED_INSTANCES, PIPE_WAIT, PeekNamedPipe,
     },
 };
 
 use super::{access::Access, succeeded, unsupported, wide};
 use crate::platform::Told;
+
+/// Whether a pipe is a file, by which it is found.
+pub const HAS_SOCKET_FILES: bool = false;
 
 /// The pipe of a place in the file system: a name of its own, as long as the system takes.
 fn name(path: &Path) -> OsString {
@@ -39,7 +43,7 @@ fn name(path: &Path) -> OsString {
 /// away is no error. A pipe of that name that is there already is somebody else's: an error.
 pub fn listen(
     path: &Path,
-    answer: impl Fn(&str, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
+    answer: impl Fn(&str, &mut Client) -> io::Result<()> + Send + Sync + 'static,
 ) -> io::Result<()> {
     let name = name(path);
     let mut next = instance(&name, FILE_FLAG_FIRST_PIPE_INSTANCE)?;
@@ -97,40 +101,113 @@ fn connect(pipe: &OwnedHandle) -> bool {
     }
 }
 
-fn serve(client: OwnedHandle, answer: &impl Fn(&str, &mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+fn serve(client: OwnedHandle, answer: &impl Fn(&str, &mut Client) -> io::Result<()>) -> io::Result<()> {
     const LONGEST: u64 = 4096;
-    let mut pipe = fs::File::from(client);
+    let pipe = fs::File::from(client);
     let mut line = String::new();
     BufReader::new(io::Read::take(&pipe, LONGEST)).read_line(&mut line)?;
-    answer(line.trim(), &mut pipe)?;
-    pipe.sync_all() // until it was read
+    let mut client = Client(pipe);
+    answer(line.trim(), &mut client)?;
+    client.0.sync_all() // until it was read
+}
+
+/// Whoever asked.
+#[derive(Debug)]
+pub struct Client(fs::File);
+
+impl Client {
+    /// Whether it went away.
+    pub fn has_gone(&mut self) -> bool {
+        waiting(&self.0).is_err()
+    }
+}
+
+impl Write for Client {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Whether somebody listens at a pipe.
+pub fn is_served(path: &Path) -> bool {
+    open(&name(path), Duration::ZERO).is_ok()
 }
 
 /// Asks a supervisor; the first line of its answer.
 pub fn tell(path: &Path, words: &str, patience: Duration) -> io::Result<String> {
-    let mut pipe = open(&name(path), patience)?;
-    let words = words.to_owned();
-    let (sender, answer) = mpsc::channel();
-    // A pipe has no time limit of its own: a thread that waits for ever does no harm.
-    std::thread::Builder::new().name("tell".into()).spawn(move || {
-        let asked = writeln!(pipe, "{words}").and_then(|()| {
-            let mut line = String::new();
-            BufReader::new(pipe).read_line(&mut line)?;
-            Ok(line.trim().to_owned())
-        });
-        let _ = sender.send(asked); // whoever asked may have given up
-    })?;
-    answer
-        .recv_timeout(patience)
-        .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
+    let mut answer = String::new();
+    ask_control(path, words, Some(patience))?.read_line(&mut answer)?;
+    Ok(answer.trim().to_owned())
 }
 
+/// What a supervisor says, as it comes.
+pub type Answer = BufReader<Stream>;
+
 /// Asks a supervisor; its answer, as it comes.
-pub fn ask_control(path: &Path, words: &str) -> io::Result<BufReader<fs::File>> {
+pub fn ask_control(path: &Path, words: &str, patience: Option<Duration>) -> io::Result<Answer> {
     const BUSY: Duration = Duration::from_secs(5);
-    let mut pipe = open(&name(path), BUSY)?;
+    let mut pipe = open(&name(path), patience.unwrap_or(BUSY))?;
     writeln!(pipe, "{words}")?;
-    Ok(BufReader::new(pipe))
+    Ok(BufReader::new(Stream {
+        pipe,
+        patience: Cell::new(patience),
+    }))
+}
+
+/// A pipe that is read with a time limit, which it does not have of its own.
+#[derive(Debug)]
+pub struct Stream {
+    pipe: fs::File,
+    patience: Cell<Option<Duration>>,
+}
+
+impl Stream {
+    /// How long a read may wait.
+    pub fn set_read_timeout(&self, patience: Option<Duration>) -> io::Result<()> {
+        self.patience.set(patience);
+        Ok(())
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        const LOOK: Duration = Duration::from_millis(5);
+        let until = self.patience.get().map(|patience| Instant::now() + patience);
+        loop {
+            match waiting(&self.pipe) {
+                Ok(0) => {}
+                Ok(_) => return self.pipe.read(room),
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(0),
+                Err(error) => return Err(error),
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return Err(io::Error::from(io::ErrorKind::TimedOut));
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// How many bytes can be read at once; an error once the other end is gone.
+#[allow(unsafe_code)]
+fn waiting(pipe: &fs::File) -> io::Result<u32> {
+    let mut bytes = 0;
+    // SAFETY: the handle is open; nothing is read, and the number is ours.
+    succeeded(unsafe {
+        PeekNamedPipe(
+            pipe.as_raw_handle(),
+            null_mut(),
+            0,
+            null_mut(),
+            &raw mut bytes,
+            null_mut(),
+        )
+    })?;
+    Ok(bytes)
 }
 
 /// Opens it; whoever serves it may learn who we are, but not act as us.

@@ -27,6 +27,7 @@ mod job;
 mod lock;
 mod notice;
 mod process;
+mod role;
 mod shortcut;
 mod signals;
 mod text;
@@ -43,6 +44,7 @@ pub use job::*;
 pub use lock::*;
 pub use notice::*;
 pub use process::*;
+pub use role::*;
 pub use shortcut::*;
 pub use signals::*;
 

@@ -5,11 +5,12 @@ use crate::{
     health::Being,
     platform,
     service::{RunAs, StartType},
-    supervisor::{MARK, Stage, environment},
+    supervisor::{MARK, Stage, crew, environment},
 };
 
 /// What is between us and whoever keeps us: not the app's.
-const OURS: [&str; 6] = [
+const OURS: [&str; 7] = [
+    crew::VARIABLE,
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
