@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::systemd::Helper;
 use crate::{
-    health::pulse::Pulse,
+    health::{Main, pulse::Pulse},
     history::Version,
     receipt::{Original, Receipt, ScopeRecord},
     service::Service,
@@ -39,6 +39,9 @@ pub struct Live {
     pub restarts: u32,
     /// The main process.
     pub pid: Option<u32>,
+    /// The numbers of the user and the group that it is started as.
+    #[serde(default)]
+    pub owner: Option<(u32, u32)>,
     /// Bytes in use by all its processes.
     pub memory: Option<u64>,
     /// What all its processes use of what they may.
@@ -79,6 +82,15 @@ impl Live {
             load: "not-found".into(),
             active: "inactive".into(),
             ..Self::default()
+        }
+    }
+
+    /// Its main process, to be asked as.
+    pub fn main(&self) -> Main {
+        Main {
+            pid: self.pid,
+            owner: self.owner,
+            ..Main::default()
         }
     }
 

@@ -161,9 +161,9 @@ fn at_once(look: &dyn Probe, backend: &dyn Backend, names: &[&str]) -> Result<Ve
 /// Asks what nobody watches, all at once: an answer that does not come at once is not waited for.
 fn glance(look: &dyn Probe, lives: &[Live], recorded: &[Recorded]) -> Vec<Answer> {
     const GLANCE: Duration = Duration::from_millis(50);
-    let ask = |probe: &Question, pid: Option<u32>| {
+    let ask = |probe: &Question, live: &Live| {
         let start = Instant::now();
-        match look.ask(probe, GLANCE, &Asker::Process(pid)) {
+        match look.ask(probe, GLANCE, &Asker::Process(live.main())) {
             Ok(()) => Answer::Well,
             Err(_) if start.elapsed() >= GLANCE => Answer::Silent,
             Err(why) => Answer::Bad(why),
@@ -176,7 +176,7 @@ fn glance(look: &dyn Probe, lives: &[Live], recorded: &[Recorded]) -> Vec<Answer
             .zip(recorded)
             .map(|(live, recorded)| {
                 let probe = probe(live, recorded)?;
-                Some(scope.spawn(move || ask(probe, live.pid)))
+                Some(scope.spawn(move || ask(probe, live)))
             })
             .collect();
         let answer = |thread: std::thread::ScopedJoinHandle<Answer>| thread.join().unwrap_or_default();

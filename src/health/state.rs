@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Wrong;
 use crate::{
     plan::Span,
     service::{Health, Probe, Readiness, Service, SickAction, StartType},
@@ -52,6 +53,18 @@ pub enum Event {
     Told,
     /// The answer to what was asked.
     Answered(Result<(), String>),
+    /// It could not be asked: nothing is known of it.
+    NotAsked,
+}
+
+impl From<Result<(), Wrong>> for Event {
+    fn from(answer: Result<(), Wrong>) -> Self {
+        match answer {
+            Ok(()) => Self::Answered(Ok(())),
+            Err(Wrong::Answer(why)) => Self::Answered(Err(why)),
+            Err(Wrong::NotAsked(_)) => Self::NotAsked,
+        }
+    }
 }
 
 /// What is to be done.
@@ -220,6 +233,10 @@ impl Course {
             }
             Event::Tick => self.tick(now),
             Event::Answered(answer) => self.answered(answer, now),
+            Event::NotAsked => {
+                self.ask_after_a_pause(now);
+                Vec::new()
+            }
         }
     }
 
@@ -244,8 +261,7 @@ impl Course {
     }
 
     fn answered(&mut self, answer: Result<(), String>, now: Duration) -> Vec<Action> {
-        let pause = self.care.question(self.phase).map(|(_, _, pause)| pause);
-        self.next = pause.map(|pause| now + self.sooner(pause, now));
+        self.ask_after_a_pause(now);
         self.answer = Some(answer.clone());
         match (self.phase, answer) {
             (Phase::Starting, Ok(())) => self.ready(now),
@@ -271,6 +287,11 @@ impl Course {
                 self.ill(&format!("unhealthy, {why}"), is_new)
             }
         }
+    }
+
+    fn ask_after_a_pause(&mut self, now: Duration) {
+        let pause = self.care.question(self.phase).map(|(_, _, pause)| pause);
+        self.next = pause.map(|pause| now + self.sooner(pause, now));
     }
 
     /// Without `[health]` it is only seen that it does not answer well.

@@ -52,7 +52,7 @@ pub fn wait(
         });
         conditions.retain(|condition| {
             let answer = ask(condition, left().min(ANSWER).max(FIRST_PAUSE), asker);
-            last = last.take().or(answer.as_ref().err().cloned());
+            last = last.take().or(answer.as_ref().err().map(ToString::to_string));
             answer.is_err()
         });
         let Some(last) = last else { return Ok(()) };

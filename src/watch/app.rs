@@ -1,7 +1,9 @@
 //! One app, as the watcher sees it.
 
 use std::{
+    ffi::OsString,
     hash::{Hash as _, Hasher as _},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,11 +14,11 @@ use super::{
 use crate::{
     backend::Live,
     health::{
-        Asker,
+        Asker, Main, Wrong,
         pulse::Pulse,
         state::{Action, Care, Course, Event, Phase},
     },
-    service::{RestartPolicy, Service, StartType},
+    service::{Probe, RestartPolicy, Service, StartType},
 };
 
 /// What is known of a record without reading it: its length, and when it was changed.
@@ -38,6 +40,8 @@ pub(super) struct App {
     course: Option<Course>,
     pulse: Option<Pulse>,
     pid: Option<u32>,
+    owner: Option<(u32, u32)>,
+    environment: Arc<[(OsString, OsString)]>,
     /// Counts runs and answers: what answers late, answers nobody.
     run: u64,
     /// Its run is being ended for its health: why, and when by force.
@@ -60,6 +64,8 @@ impl App {
             course: None,
             pulse: None,
             pid: None,
+            owner: None,
+            environment: given(service),
             run: 0,
             ending: None,
             ended: None,
@@ -75,6 +81,7 @@ impl App {
             self.course = None;
         }
         self.care = new.care;
+        self.environment = new.environment;
         self.stamp = stamp;
         self.policy = new.policy;
         self.stop_signal = new.stop_signal;
@@ -123,6 +130,7 @@ impl App {
             return Vec::new(); // that was the process of an earlier run
         }
         self.pid = live.pid;
+        self.owner = live.owner;
         if self.course.is_none() {
             self.ending = None;
             let seen = before.pulse(&self.unit, &live.invocation);
@@ -159,11 +167,11 @@ impl App {
         actions
     }
 
-    pub(super) fn answered(&mut self, run: u64, answer: Result<(), String>, now: Duration, pool: &Pool) -> Vec<Action> {
+    pub(super) fn answered(&mut self, run: u64, answer: Result<(), Wrong>, now: Duration, pool: &Pool) -> Vec<Action> {
         if run != self.run {
             return Vec::new();
         }
-        self.on(Event::Answered(answer), now, pool)
+        self.on(answer.into(), now, pool)
     }
 
     fn on(&mut self, event: Event, now: Duration, pool: &Pool) -> Vec<Action> {
@@ -182,7 +190,11 @@ impl App {
                     run: self.run,
                     probe,
                     timeout,
-                    asker: Asker::Process(self.pid),
+                    asker: Asker::Process(Main {
+                        pid: self.pid,
+                        owner: self.owner,
+                        environment: Arc::clone(&self.environment),
+                    }),
                     is_urgent: course.phase() == Phase::Starting,
                 }),
                 other => found.push(other),
@@ -236,4 +248,19 @@ fn part(unit: &str) -> f64 {
 fn care(service: &Service) -> Option<Care> {
     let care = Care::of(service);
     (care.has_probe() && service.start_type != StartType::Oneshot).then_some(care)
+}
+
+/// The variables that the manifest gives, where a command may need them.
+fn given(service: &Service) -> Arc<[(OsString, OsString)]> {
+    let is_command = |probe: &Probe| matches!(probe, Probe::Command { .. });
+    let health = service.health.as_ref().map(|health| &health.probe);
+    if !service.readiness.probe.iter().chain(health).any(is_command) {
+        return Arc::default();
+    }
+    let level = service.logging.level.iter().map(|(level, variable)| (variable, level));
+    let variables = service.environment.iter().map(|(name, value)| (name, value));
+    variables
+        .chain(level)
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
 }

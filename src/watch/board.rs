@@ -120,7 +120,7 @@ pub fn is_ready(backend: &Systemd, look: &dyn Probe, app: &str) -> Result<(), St
         .as_ref()
         .and_then(|readiness| Some((readiness.probe.as_ref()?, readiness.timeout)))
     {
-        Some((probe, timeout)) => health::ask(probe, timeout, &Asker::Ourselves),
+        Some((probe, timeout)) => health::ask(probe, timeout, &Asker::Ourselves).map_err(|wrong| wrong.to_string()),
         None if age >= readiness.as_ref().map_or(SOON, |readiness| readiness.settle) => Ok(()),
         None => Err("it has just been started".into()),
     }

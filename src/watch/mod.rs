@@ -58,6 +58,7 @@ pub fn run(backend: &Systemd, system: &dyn System) -> Result<(), Failure> {
         }
     })
     .map_err(failed)?;
+    platform::adopt_orphans().map_err(failed)?; // what commands leave is ours to end
     let to_notices = sender.clone();
     let notices = Notices::new(move |path| drop(to_notices.send(News::Noticed(path)))).map_err(failed)?;
     let invocation = system.env("INVOCATION_ID").unwrap_or_default();
@@ -133,6 +134,7 @@ impl Watcher<'_> {
             self.see(noticed);
             self.pool.begin(were_waiting);
             self.post();
+            platform::end_leftovers();
         }
     }
 

@@ -71,7 +71,7 @@ pub(super) fn goes_first(fragment: &Path) -> bool {
 pub(super) const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths,\
     NeedDaemonReload,Result,ExecMainCode,ExecMainStatus,NRestarts,MainPID,MemoryCurrent,ActiveEnterTimestampMonotonic,\
     StateChangeTimestampMonotonic,RequiredBy,BoundBy,RequisiteOf,Job,InactiveExitTimestampMonotonic,InvocationID,\
-    ExecMainStartTimestampMonotonic,MemoryMax,CPUUsageNSec,CPUQuotaPerSecUSec,TasksCurrent,TasksMax";
+    ExecMainStartTimestampMonotonic,MemoryMax,CPUUsageNSec,CPUQuotaPerSecUSec,TasksCurrent,TasksMax,UID,GID";
 
 /// The answer to `systemctl show UNIT…`: one block a unit, in the order of the question.
 pub(super) fn parse(text: &str, units: &[String]) -> Vec<Live> {
@@ -119,6 +119,9 @@ fn set(live: &mut Live, key: &str, value: &str) {
         "ExecMainStatus" => live.last_exit.1 = value.parse().unwrap_or_default(),
         "NRestarts" => live.restarts = value.parse().unwrap_or_default(),
         "MainPID" => live.pid = value.parse().ok().filter(|&pid| pid != 0),
+        // `[not set]` is the service manager's own.
+        "UID" => live.owner.get_or_insert_default().0 = value.parse().unwrap_or_default(),
+        "GID" => live.owner.get_or_insert_default().1 = value.parse().unwrap_or_default(),
         "MemoryCurrent" => live.memory = number(value),
         "MemoryMax" => live.usage.memory_limit = number(value),
         "CPUUsageNSec" => live.usage.cpu = number(value).map(Duration::from_nanos),
