@@ -114,7 +114,11 @@ pub fn is_ready(backend: &Systemd, look: &dyn Probe, app: &str) -> Result<(), St
     if backend.is_watching(look) && age < SOON {
         return Err("it has just been started".into()); // whether it is watched, will be seen by then
     }
-    let receipt = backend.store().receipt(app, look).ok().flatten();
+    let unreadable = |_| format!("its record in {} cannot be read", backend.store().root().display());
+    let receipt = backend.store().receipt(app, look).map_err(unreadable)?;
+    if receipt.as_ref().is_some_and(|receipt| receipt.is_probe_private) {
+        return Err("nobody watches it, and its probe may hold secrets".into());
+    }
     let readiness = receipt.map(|receipt| receipt.readiness);
     match readiness
         .as_ref()
@@ -126,9 +130,12 @@ pub fn is_ready(backend: &Systemd, look: &dyn Probe, app: &str) -> Result<(), St
     }
 }
 
-/// How long a unit has been up, by the time of the mark that the service manager made then.
+/// How long a unit has been up, by the time of the mark that the service manager made then. Where the clock was set back since, it
+/// is unknown, and taken for long: to wait until the clock has caught up could be in vain.
 fn age(backend: &Systemd, look: &dyn Probe, unit: &str) -> Duration {
     let marked = look.entry(&backend.mark(unit)).ok().flatten();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    marked.map_or(Duration::ZERO, |entry| now.saturating_sub(entry.modified))
+    marked.map_or(Duration::ZERO, |entry| {
+        now.checked_sub(entry.modified).unwrap_or(Duration::MAX)
+    })
 }
