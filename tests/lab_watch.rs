@@ -359,6 +359,16 @@ fn an_app_in_a_network_of_its_own_is_asked_inside_of_it() {
         "from outside it cannot be"
     );
     lab.run("autoglm-boot probe alone").expect(0);
+    // Where nobody watches, whoever may not enter it does not take that for an illness.
+    lab.run(&format!("systemctl stop {WATCH}")).expect(0);
+    for user in ["app", "nobody"] {
+        let seen = lab.as_user(user, "autoglm-boot status alone").expect(0);
+        assert!(seen.stdout.contains("alone: running"), "{}", seen.stdout);
+    }
+    let seen = lab.run("autoglm-boot status alone").expect(0);
+    assert!(seen.stdout.contains("alone: ready"), "{}", seen.stdout);
+    lab.run(&format!("systemctl start {WATCH}")).expect(0);
+    soon(&lab, "grep '\"phase\":\"ready\"' /run/autoglm-boot-watch/board.json");
     let pid = property(&lab, "alone", "MainPID");
     lab.run("echo 500 >/srv/alone/mode").expect(0);
     soon(&lab, &format!("test \"$(systemctl show -P MainPID alone)\" != {pid}"));

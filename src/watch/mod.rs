@@ -57,7 +57,11 @@ enum News {
 pub fn run(backend: &Systemd, system: &dyn System) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(Exit::Failed, format!("cannot watch: {error}"));
     // Two would end each other's apps, and overwrite each other's board.
-    let lock = system.lock(&backend.board().with_file_name("lock")).map_err(failed)?;
+    let path = backend.board().with_file_name("lock");
+    let unmade = |error| Failure::new(Exit::Failed, format!("cannot watch: {}: {error}", path.display()));
+    let lock = system
+        .lock(&path)
+        .map_err(|error| unmade(error).repair(format!("start {WATCH} instead")))?;
     let _lock = lock.ok_or_else(|| {
         Failure::new(Exit::Locked, "this scope is watched already").repair(format!("let {WATCH} do it"))
     })?;
