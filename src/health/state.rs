@@ -89,7 +89,8 @@ pub struct Course {
     started: Duration,
     phase: Phase,
     has_told: bool,
-    is_late: bool,
+    /// When it was last found to be late.
+    late: Option<Duration>,
     failures: u32,
     answer: Option<Result<(), String>>,
     /// When to ask next; `None` while an answer is waited for, and where there is nothing to ask.
@@ -146,7 +147,7 @@ impl Course {
             started,
             phase: Phase::Starting,
             has_told: !care.tells,
-            is_late: false,
+            late: None,
             failures: 0,
             answer: None,
             next: None,
@@ -179,8 +180,18 @@ impl Course {
         if self.care != care {
             self.care = care;
             self.failures = 0;
-            self.next = Some(now);
+            self.next = self.care.question(self.phase).map(|_| now);
         }
+    }
+
+    /// Asks at once, and forgets what is asked now.
+    pub fn ask_again(&mut self, now: Duration) {
+        self.next = self.care.question(self.phase).map(|_| now);
+    }
+
+    /// When its process was started.
+    pub fn started(&self) -> Duration {
+        self.started
     }
 
     /// Where it is.
@@ -220,7 +231,7 @@ impl Course {
         let ask = self.next.filter(|_| self.has_told);
         let settled = (is_starting && self.care.readiness.probe.is_none() && self.has_told)
             .then(|| self.started + self.care.readiness.settle);
-        let late = (is_starting && !self.is_late && !self.has_told).then(|| self.deadline());
+        let late = self.late_again().filter(|_| is_starting && !self.has_told);
         [ask, settled, late].into_iter().flatten().min()
     }
 
@@ -242,6 +253,15 @@ impl Course {
 
     fn deadline(&self) -> Duration {
         self.started + self.care.start_timeout
+    }
+
+    /// When it is late, or is so still.
+    fn late_again(&self) -> Option<Duration> {
+        match (self.late, self.care.action()) {
+            (None, _) => Some(self.deadline()),
+            (Some(last), SickAction::Restart) => Some(last + LOOK),
+            (Some(_), SickAction::None) => None,
+        }
     }
 
     fn tick(&mut self, now: Duration) -> Vec<Action> {
@@ -319,17 +339,18 @@ impl Course {
         vec![Action::Ready]
     }
 
-    /// Said once: what becomes ready later is ready all the same.
+    /// What becomes ready later is ready all the same. To end it may be in vain, and is said again; to tell it once is enough.
     fn late_by(&mut self, now: Duration, why: &str) -> Vec<Action> {
-        if self.is_late || now < self.deadline() {
+        if now < self.deadline() {
             return Vec::new();
         }
-        self.is_late = true;
+        let is_new = self.late.replace(now).is_none();
         let why = format!("not ready within {}, {why}", Span(self.care.start_timeout));
-        vec![match self.care.action() {
-            SickAction::Restart => Action::End(why),
-            SickAction::None => Action::Tell(why),
-        }]
+        match self.care.action() {
+            SickAction::Restart => vec![Action::End(why)],
+            SickAction::None if is_new => vec![Action::Tell(why)],
+            SickAction::None => Vec::new(),
+        }
     }
 }
 

@@ -114,7 +114,11 @@ pub fn is_ready(backend: &Systemd, look: &dyn Probe, app: &str) -> Result<(), St
     if backend.is_watching(look) && age < SOON {
         return Err("it has just been started".into()); // whether it is watched, will be seen by then
     }
-    let receipt = backend.store().receipt(app, look).ok().flatten();
+    let unreadable = |_| format!("its record in {} cannot be read", backend.store().root().display());
+    let receipt = backend.store().receipt(app, look).map_err(unreadable)?;
+    if receipt.as_ref().is_some_and(|receipt| receipt.is_probe_private) {
+        return Err("nobody watches it, and its probe may hold secrets".into());
+    }
     let readiness = receipt.map(|receipt| receipt.readiness);
     match readiness
         .as_ref()
