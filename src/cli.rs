@@ -8,7 +8,11 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::service::Scope;
+use crate::{
+    check::Wish,
+    platform,
+    service::{Method, Os, Scope},
+};
 
 /// Makes an app start by itself and stay up: one app.toml, one command.
 #[derive(Debug, Parser)]
@@ -69,6 +73,10 @@ pub enum Verb {
     Rollback(Rollback),
     /// Stop an app and remove every trace of its installation; your own files stay
     Uninstall(Uninstall),
+    /// Find out why an app does not start, or will not; changes nothing
+    Doctor(Doctor),
+    /// Show what an app could still do, and what taking it away would cost
+    Security(Security),
     /// Show every mistake in a manifest; writes nothing
     Check(Check),
     /// Print the unit that an install would write, or write it into a folder
@@ -120,6 +128,8 @@ impl Verb {
             Self::History(args) => &args.scope,
             Self::Rollback(args) => &args.scope,
             Self::Uninstall(args) => &args.scope,
+            Self::Doctor(args) => &args.scope,
+            Self::Security(args) => &args.scope,
             Self::Check(args) => &args.scope,
             Self::Render(args) => &args.scope,
             Self::Probe(args) => &args.scope,
@@ -154,6 +164,14 @@ impl ScopeArgs {
             (true, _) => Some(Scope::System),
             (_, Some(_)) => Some(Scope::User),
             _ => None,
+        }
+    }
+
+    /// What a manifest is checked for, on this machine.
+    pub fn wish(&self) -> Wish {
+        Wish {
+            scope: self.scope(),
+            ..Wish::default()
         }
     }
 
@@ -205,6 +223,9 @@ pub struct Install {
     /// Restart it even if nothing changed (after its code changed)
     #[arg(long)]
     pub restart: bool,
+    /// Install it even if what the manifest requires is not there, or cannot be checked
+    #[arg(long)]
+    pub skip_requirements: bool,
     /// Overwrite what was changed by hand, enable what was disabled by hand, and start it even if something answers at
     /// its address already
     #[arg(long)]
@@ -450,16 +471,94 @@ pub struct Uninstall {
     pub json: bool,
 }
 
+/// `doctor`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sudo autoglm-boot doctor hello      an installed app
+  autoglm-boot doctor -m app.toml     one that is to be installed
+  autoglm-boot doctor --list          what is looked at
+
+Each finding has what was seen, and what puts it right: a command, a line of the manifest, or what
+only a person can do. It exits 0 if there is no error among them, else 1.")]
+#[command(mut_arg("system", |arg| arg.help(OF_MACHINE)), mut_arg("user", |arg| arg.help(OF_USER)))]
+pub struct Doctor {
+    /// The app; without: that of ./app.toml, else all
+    pub name: Option<String>,
+    /// The app of this manifest, installed or not
+    #[arg(short, long, value_name = "FILE", conflicts_with = "name")]
+    pub manifest: Option<PathBuf>,
+    /// Print what is looked at
+    #[arg(long, conflicts_with_all = ["name", "manifest"])]
+    pub list: bool,
+    #[command(flatten)]
+    /// Whose service manager
+    pub scope: ScopeArgs,
+    /// Answer with one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `security`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  autoglm-boot security -m app.toml    before it is installed
+  autoglm-boot security hello          as it was installed, and as systemd holds it
+
+The score is that of systemd-analyze(1): 10 is open, 0 is closed.")]
+#[command(mut_arg("system", |arg| arg.help(OF_MACHINE)), mut_arg("user", |arg| arg.help(OF_USER)))]
+pub struct Security {
+    /// The app; may be left out where ./app.toml or a single installed app makes it clear
+    pub name: Option<String>,
+    /// The app of this manifest, installed or not
+    #[arg(short, long, value_name = "FILE", conflicts_with = "name")]
+    pub manifest: Option<PathBuf>,
+    #[command(flatten)]
+    /// Whose service manager
+    pub scope: ScopeArgs,
+    /// Answer with one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What starts the app.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TargetArgs {
+    /// For what starts the app, on this system or another; by default for this machine
+    #[arg(long, value_name = "TARGET", value_parser = ["systemd", "task", "startup-folder"], conflicts_with = "root")]
+    pub target: Option<String>,
+}
+
+impl TargetArgs {
+    /// The target, with its system; another system is another machine.
+    pub fn wish(&self, scope: &ScopeArgs) -> Wish {
+        let (os, method) = match self.target.as_deref() {
+            None => (platform::OS, None),
+            Some("task") => (Os::Windows, Some(Method::Task)),
+            Some("startup-folder") => (Os::Windows, Some(Method::StartupFolder)),
+            Some(_) => (Os::Linux, None),
+        };
+        Wish {
+            scope: scope.scope(),
+            os,
+            is_elsewhere: os != platform::OS,
+            method,
+        }
+    }
+}
+
 /// `check`
 #[derive(Debug, Args)]
 #[command(
     after_help = "It exits 0 if all is right, 2 if the manifest is wrong, and 1 if only this machine
-lacks what it names: a program, a folder, an account."
+lacks what it names: a program, a folder, an account. For another system nothing is looked up."
 )]
 pub struct Check {
     /// The manifest; a folder: its *.toml and the app.toml of each folder within
     #[arg(short, long, default_value = "app.toml", value_name = "FILE|DIR")]
     pub manifest: Vec<PathBuf>,
+    #[command(flatten)]
+    /// For which target
+    pub target: TargetArgs,
     #[command(flatten)]
     /// Whose service manager
     pub scope: ScopeArgs,
@@ -475,14 +574,21 @@ pub struct Check {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   autoglm-boot render --manifest /opt/app/app.toml
-  autoglm-boot render --user --output units       writes units/NAME.service")]
+  autoglm-boot render --user --output units       writes units/NAME.service
+  autoglm-boot render --target task -o tasks      writes tasks/NAME.xml, for schtasks /create /xml
+
+For another system nothing is looked up: paths to it must be absolute, and service.user named. Where
+standard output is no terminal, it gets the file's own bytes: UTF-16 for a task.")]
 pub struct Render {
     /// The manifest
     #[arg(short, long, default_value = "app.toml", value_name = "FILE")]
     pub manifest: PathBuf,
-    /// For which service manager
-    #[arg(long, default_value = "systemd", value_parser = ["systemd"])]
-    pub target: String,
+    #[command(flatten)]
+    /// For which target
+    pub target: TargetArgs,
+    /// Where autoglm-boot lies on the machine that a task or a shortcut is for [default: %ProgramFiles%\autoglm-boot]
+    #[arg(long, value_name = "FILE")]
+    pub program: Option<String>,
     #[command(flatten)]
     /// Whose service manager
     pub scope: ScopeArgs,

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::{backend::Live, doctor::Finding};
+
 /// Every exit code of the program. Stable: scripts depend on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -73,6 +75,19 @@ pub struct Failure {
     pub message: String,
     /// What to do about it; empty where nothing sensible can be said.
     pub repair: String,
+    /// The app it is about, as it was then: an undo leaves nothing to look at.
+    pub trouble: Option<Box<Trouble>>,
+    /// What doctor found first.
+    pub finding: Option<Box<Finding>>,
+}
+
+/// How an app was when it failed.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    /// What the service manager said of it.
+    pub live: Live,
+    /// The last answer of its probe, where it ran but was not ready in time.
+    pub late: Option<String>,
 }
 
 impl Failure {
@@ -82,7 +97,26 @@ impl Failure {
             exit,
             message: message.into(),
             repair: String::new(),
+            trouble: None,
+            finding: None,
         }
+    }
+
+    /// Keeps how the app was.
+    #[must_use]
+    pub fn of(mut self, live: &Live) -> Self {
+        let live = live.clone();
+        self.trouble = Some(Box::new(Trouble { live, late: None }));
+        self
+    }
+
+    /// Keeps why it was not ready in time.
+    #[must_use]
+    pub fn late(mut self, reason: &str) -> Self {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.late = Some(reason.into());
+        }
+        self
     }
 
     /// Adds what the reader can do about it.

@@ -52,6 +52,11 @@ pub enum Step {
         /// Its permission bits.
         mode: u32,
     },
+    /// Creates a folder of the app's own, that is not there.
+    Provide {
+        /// The folder.
+        folder: OwnFolder,
+    },
     /// Writes a file, at once.
     WriteFile {
         /// The file.
@@ -117,6 +122,17 @@ pub enum Step {
     /// Nothing now. If the plan fails later: done once the files are back (a `daemon-reload` must come after the unit is
     /// gone, not before).
     OnRollback(Box<Step>),
+}
+
+/// A folder that the app writes to, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnFolder {
+    /// The folder.
+    pub path: PathBuf,
+    /// The user it is for.
+    pub uid: u32,
+    /// The group it is for.
+    pub gid: u32,
 }
 
 /// What a step can wait for or depend on.
@@ -224,6 +240,7 @@ impl Step {
             | Self::Link { path, .. }
             | Self::Remove { path }
             | Self::Rmdir { path } => Some(path),
+            Self::Provide { folder } => Some(&folder.path),
             _ => None,
         }
     }

@@ -77,6 +77,9 @@ pub struct Receipt {
     /// Where something earlier was left running (`--no-start`): when that became active, on the monotonic clock.
     #[serde(default)]
     pub restart_due: Option<Duration>,
+    /// Folders that were made for it to write to, outermost first: removed with it where they are empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made: Vec<PathBuf>,
 }
 
 /// The unit that `--adopt` replaced: version 0, which `uninstall` puts back.
@@ -129,6 +132,7 @@ impl Receipt {
             is_watched: Care::of(service).has_probe(),
             history: Vec::new(),
             restart_due: None,
+            made: Vec::new(),
         }
     }
 

@@ -82,6 +82,16 @@ impl Report {
         }
     }
 
+    /// The answer itself, byte for byte: for a file, or for another program. A file that is not whole is an error.
+    pub fn raw(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.clear_progress();
+        let mut out = std::io::stdout().lock();
+        match out.write_all(bytes).and_then(|()| out.flush()) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()), // a reader that went away
+            written => written,
+        }
+    }
+
     /// The end of a verb that went well.
     pub fn success(&mut self, text: &str) {
         self.line(&format!("{GREEN}{text}{PLAIN}"));
@@ -165,6 +175,9 @@ impl Report {
         if !failure.repair.is_empty() {
             Self::complain(&format!("{BOLD}repair:{PLAIN} {}", failure.repair));
         }
+        if let Some(finding) = &failure.finding {
+            Self::complain(&format!("{BOLD}doctor:{PLAIN} {finding}"));
+        }
     }
 
     /// The one object for programs: `answer`, with what happened on the way.
@@ -181,8 +194,7 @@ impl Report {
             answer[key] = value;
         }
         if let Some(failure) = failure {
-            let message = anstream::adapter::strip_str(&failure.message).to_string(); // colours are for people
-            answer["error"] = json!({ "message": message, "repair": failure.repair });
+            answer["error"] = plain(failure);
         }
         let text = serde_json::to_string_pretty(&answer).unwrap_or_default();
         self.say(&text);
@@ -202,6 +214,16 @@ impl Report {
             let _ = write!(anstream::stderr(), "{CLEAR_LINE}"); // as above
         }
     }
+}
+
+/// A failure for programs: colours are for people.
+pub fn plain(failure: &Failure) -> Value {
+    let message = anstream::adapter::strip_str(&failure.message).to_string();
+    let mut error = json!({ "message": message, "repair": failure.repair });
+    if let Some(finding) = &failure.finding {
+        error["finding"] = json!(finding);
+    }
+    error
 }
 
 /// Columns are for people.

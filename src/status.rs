@@ -128,6 +128,16 @@ pub struct Status {
     pub pid: Option<u32>,
     /// Bytes in use by all its processes.
     pub memory_bytes: Option<u64>,
+    /// Bytes that end it.
+    pub memory_limit_bytes: Option<u64>,
+    /// Time on processors since its start, in milliseconds.
+    pub cpu_ms: Option<u64>,
+    /// Thousandths of a core, at most.
+    pub cpu_limit_millis: Option<u64>,
+    /// Processes and threads.
+    pub tasks: Option<u64>,
+    /// Of these at most.
+    pub tasks_limit: Option<u64>,
     /// Automatic restarts since the last start by hand.
     pub restarts: u32,
     /// How it ended last.
@@ -172,6 +182,11 @@ pub fn judge(name: &str, seen: &Seen) -> Status {
         since_seconds: since.map(|at| seen.now.saturating_sub(at).as_secs()),
         pid: live.pid,
         memory_bytes: live.memory,
+        memory_limit_bytes: live.usage.memory_limit,
+        cpu_ms: live.usage.cpu.map(millis),
+        cpu_limit_millis: live.usage.cpu_limit.map(millis),
+        tasks: live.usage.tasks,
+        tasks_limit: live.usage.tasks_limit,
         restarts: live.restarts,
         last_exit,
         ended_for: live.pulse.as_ref().and_then(|pulse| pulse.ended.clone()),
@@ -187,6 +202,10 @@ pub fn judge(name: &str, seen: &Seen) -> Status {
         drop_ins: live.drop_ins.clone(),
         manifest: seen.receipt.map(|receipt| receipt.manifest.clone()),
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn word(seen: &Seen) -> (Word, String) {

@@ -39,7 +39,14 @@ fn checked_as(euid: u32, scope: Option<Scope>, text: &str) -> Result<Checked, Pr
     };
     let manifest =
         read(Path::new("/srv/app/app.toml"), text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"));
-    check(&manifest, &Wish { scope }, &machine(euid))
+    check(
+        &manifest,
+        &Wish {
+            scope,
+            ..Wish::default()
+        },
+        &machine(euid),
+    )
 }
 
 #[track_caller]
@@ -212,6 +219,90 @@ fn in_user_scope_it_runs_as_its_invoker_only() {
     ] {
         refused(1000, text, Exit::Usage, told);
     }
+}
+
+#[test]
+fn a_profile_is_refused_what_it_cannot_hold() {
+    for (text, told) in [
+        (
+            "security = { profile = \"none\", devices = [\"nvidia\"] }\n",
+            "means nothing with the profile",
+        ),
+        (
+            "security = { profile = \"none\", capabilities = [\"CAP_NET_ADMIN\"] }\n",
+            "means nothing with the profile",
+        ),
+        ("security.writable_directories = [\"/\"]\n", "not the app's to write to"),
+        (
+            "security.writable_directories = [\"/proc/x\"]\n",
+            "not the app's to write to",
+        ),
+        (
+            "security.writable_directories = [\"x\"]\nservice.user = \"dynamic\"\n",
+            "can own no folder /srv/app/x",
+        ),
+        (
+            "security.writable_directories = [\"/var/lib\"]\nservice.user = \"dynamic\"\n",
+            "can own no folder /var/lib",
+        ),
+        ("security.devices = [\"/dev/mapper\"]\n", "is a folder"),
+        (
+            "security.network = \"none\"\ndependencies.wait_for = [\"tcp://127.0.0.1:1\"]\n",
+            "can never hold",
+        ),
+    ] {
+        refused(0, text, Exit::Usage, told);
+    }
+    refused(
+        0,
+        "security.writable_directories = [\"run\"]\n",
+        Exit::Failed,
+        "/srv/app/run is no folder",
+    );
+    for (text, told) in [
+        (
+            "security.capabilities = [\"CAP_NET_ADMIN\"]\n",
+            "no capabilities to give",
+        ),
+        (
+            "security.network = \"none\"\nservice.pre_start = [[\"./run\"]]\n",
+            "without pre_start",
+        ),
+        (
+            "security.network = \"none\"\ndependencies.requires = [\"db\"]\n",
+            "waits for nothing",
+        ),
+        (
+            "security.network = \"none\"\nreadiness.tcp = \"127.0.0.1:1\"\n",
+            "cannot be asked over one",
+        ),
+    ] {
+        refused(1000, text, Exit::Usage, told);
+    }
+    checked("security.network = \"none\"\nreadiness.tcp = \"127.0.0.1:1\"\nservice.pre_start = [[\"./run\"]]\n");
+}
+
+/// What follows from the rest of the manifest.
+#[test]
+fn a_profile_leaves_what_the_manifest_shows_is_needed() {
+    let needs = |text: &str| checked(text).service.security.needs;
+    assert!(!needs("").home && needs("service.environment.PYTHONPATH = \"/opt/a:/home/alice/lib\"\n").home);
+    assert!(needs("service.command = [\"./run\", \"/root/model\"]\n").home);
+    assert!(needs("requirements.cuda = true\n").gpu && needs("service.environment.CUDA_VISIBLE_DEVICES = \"0\"\n").gpu);
+    assert!(needs("dependencies.wait_for = [\"file:///dev/nvidia0\"]\n").gpu);
+    assert!(!needs("service.environment.CUDA_VISIBLE_DEVICES = \"-1\"\n").gpu);
+    assert!(
+        needs("requirements.executables = [\"adb\"]\n").usb && needs("security.devices = [\"/dev/bus/usb\"]\n").usb
+    );
+    assert!(needs("service.path = [\"/opt/platform-tools\"]\n").usb && !needs("").usb);
+    assert!(needs("readiness.tcp = \"127.0.0.1:443\"\n").low_port && !needs("readiness.tcp = \"db:443\"\n").low_port);
+    assert!(needs("service.command = [\"./native\"]\n").is_native && !needs("").is_native);
+    assert!(!needs("service.command = [\"./native\"]\nservice.pre_start = [[\"./run\"]]\n").is_native);
+    assert!(needs("service.user = \"root\"\n").is_root && !needs("").is_root);
+    let waiting = checked_as(1000, None, "dependencies.requires = [\"db\"]\n")
+        .unwrap()
+        .service;
+    assert!(waiting.security.needs.home, "the helper lies in the user's home");
 }
 
 #[test]

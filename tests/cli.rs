@@ -1,16 +1,12 @@
 //! The binary itself: what it prints, what it exits with, and that it touches nothing it was not asked to touch.
 //! Longer than 300 lines: most of it is tables of cases.
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod support;
 
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write as _,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     time::Duration,
@@ -25,9 +21,10 @@ use autoglm_boot::{
 };
 use clap::{CommandFactory as _, Parser as _};
 use serde_json::Value;
+use support::skipped;
 use tempfile::TempDir;
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 16] = [
     "install",
     "status",
     "list",
@@ -38,6 +35,8 @@ const VERBS: [&str; 14] = [
     "history",
     "rollback",
     "uninstall",
+    "doctor",
+    "security",
     "check",
     "render",
     "probe",
@@ -133,7 +132,10 @@ impl Sandbox {
             .arg("true")
             .status();
         if !can_drop.is_ok_and(|status| status.success()) {
-            skipped("root cannot become another user here: setpriv(1) is missing or not allowed");
+            skipped(
+                "cli",
+                "root cannot become another user here: setpriv(1) is missing or not allowed",
+            );
             return None;
         }
         let args = [&as_nobody[..], &[copy.to_str().unwrap()], args].concat();
@@ -191,16 +193,6 @@ fn list(path: &Path, listing: &mut BTreeMap<PathBuf, String>) {
     }
 }
 
-/// Told loudly, and counted by tests/run.
-fn skipped(why: &str) {
-    let line = format!("SKIPPED cli: {why}");
-    eprintln!("{line}");
-    if let Some(file) = std::env::var_os("AUTOGLM_BOOT_SKIPPED") {
-        let mut file = fs::OpenOptions::new().append(true).open(file).unwrap();
-        writeln!(file, "{line}").unwrap();
-    }
-}
-
 fn words(line: &str) -> Vec<String> {
     shell_words::split(line).unwrap()
 }
@@ -243,7 +235,17 @@ fn every_verb_is_listed_and_every_argument_explained() {
 fn every_example_of_the_help_and_of_the_readme_is_a_command_line() {
     let sandbox = Sandbox::new("");
     let mut texts = vec![sandbox.run(&["--help"]).stdout];
-    for verb in ["install", "status", "logs", "rollback", "uninstall", "render", "run"] {
+    for verb in [
+        "install",
+        "status",
+        "logs",
+        "rollback",
+        "uninstall",
+        "doctor",
+        "security",
+        "render",
+        "run",
+    ] {
         let help = sandbox.run(&[verb, "--help"]).stdout;
         assert!(help.contains("Examples:"), "{verb}");
         texts.push(help.split_once("Examples:").unwrap().1.into());
@@ -352,7 +354,11 @@ fn a_command_line_that_is_wrong_exits_2_and_says_what_was_meant() {
         ("install --timeout 5", "write it like \"5s\""),
         ("start --timeout=-1s sleeper", "write it like \"5s\""),
         ("logs -n many", "invalid"),
-        ("render --target nothing", "[possible values: systemd]"),
+        (
+            "render --target nothing",
+            "[possible values: systemd, task, startup-folder]",
+        ),
+        ("render --target task --root /", "cannot be used with"),
         ("install app.toml", "unexpected argument"),
         ("start one two", "unexpected argument"),
         ("uninstall sleeper -m app.toml", "cannot be used with"),
@@ -695,7 +701,13 @@ fn json_is_one_object_on_success_and_on_error() {
             ["error", "exit", "notes", "steps", "warnings"],
             "{line}"
         );
-        assert_eq!(fields(&answer["error"]), ["message", "repair"], "{line}");
+        // What doctor could examine, it has a finding of.
+        let mut expected = vec!["message", "repair"];
+        if ["install -m bad.toml", "install -m lacking.toml"].contains(&line.as_str()) {
+            expected.insert(0, "finding");
+            assert!(answer["error"]["finding"]["id"].is_string(), "{line}");
+        }
+        assert_eq!(fields(&answer["error"]), expected, "{line}");
         assert_eq!(answer["exit"], exit as u8, "{line}");
         let message = answer["error"]["message"].as_str().unwrap();
         assert!(message.contains(told), "{line}: {told:?} in {message}");
@@ -748,7 +760,7 @@ fn colours_are_for_terminals_that_want_them() {
         .output()
         .is_ok_and(|out| out.status.success())
     {
-        skipped("script(1) is not there: no terminal to colour");
+        skipped("cli", "script(1) is not there: no terminal to colour");
         return;
     }
     assert!(on_terminal(None).expect(Exit::Usage).stdout.contains("\u{1b}["));
@@ -757,6 +769,78 @@ fn colours_are_for_terminals_that_want_them() {
         assert!(!out.stdout.contains('\u{1b}'), "{variable:?}: {}", out.stdout);
         assert!(out.stdout.contains("did you mean"), "{}", out.stdout);
     }
+}
+
+/// For another system nothing of this one matters, and a file gets its own bytes.
+#[test]
+fn a_task_and_a_shortcut_are_rendered_here_for_windows() {
+    let sandbox = Sandbox::new(
+        "[app]\nname = \"notes\"\n[service]\ncommand = ['C:\\gone\\run.exe', '100% %PATH%']\n\
+         working_directory = 'C:\\gone'\nuser = 'LocalService'\nstop_signal = \"INT\"\n",
+    );
+    let out = sandbox
+        .run(&["render", "--target", "task", "--output", "out"])
+        .expect(Exit::Ok);
+    assert!(
+        out.stderr.contains("not expressed as written: service.stop_signal"),
+        "{}",
+        out.stderr
+    );
+    let bytes = fs::read(sandbox.folder.join("out/notes.xml")).unwrap();
+    assert_eq!(bytes[..4], [0xff, 0xfe, b'<', 0]);
+    let boot = r"D:\boot & up\autoglm-boot.exe";
+    let link = [
+        "render",
+        "--target",
+        "startup-folder",
+        "--system",
+        "-o",
+        "out",
+        "--program",
+        boot,
+    ];
+    let users = sandbox.run(&link).expect(Exit::Usage);
+    assert!(
+        users.stderr.contains("\"LocalService\" never logs on"),
+        "{}",
+        users.stderr
+    );
+    for (args, told) in [
+        (&["render", "--program", boot][..], "a unit does not start autoglm-boot"),
+        (
+            &["render", "--target", "task", "--program", "boot.exe"],
+            "it must be absolute",
+        ),
+        (
+            &["render", "--target", "task", "--program", "C:\\%A%\\%B%.exe"],
+            "two percent signs",
+        ),
+        (
+            &["render", "--target", "task", "--program", "C:\\a\u{1}.exe"],
+            "control character",
+        ),
+        (
+            &["render", "--target", "task", "--program", r"\\server\share\boot.exe"],
+            "on a drive",
+        ),
+        (&["render", "--target", "task", "--user"], "never logs on"),
+        (&["check"], "there is no program"),
+    ] {
+        let out = sandbox.run(args).expect(Exit::Usage);
+        assert!(out.stderr.contains(told), "{args:?}: {}", out.stderr);
+    }
+    let out = sandbox.run(&["check", "--target", "task"]).expect(Exit::Ok);
+    assert!(out.stdout.contains("notes is right"), "{}", out.stdout);
+    // A redirection gets the file's own bytes, or an error.
+    let mut command = std::process::Command::new(program());
+    let to_file = command
+        .args(["render", "--quiet", "--target", "task"])
+        .current_dir(&sandbox.folder);
+    assert_eq!(to_file.output().unwrap().stdout, bytes);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    assert_eq!(to_file.stdout(full).status().unwrap().code(), Some(1));
+    let json = sandbox.run(&["check", "--target", "task", "--json"]).expect(Exit::Ok);
+    assert!(json.stdout.contains("\"outcome\": \"right\""), "{}", json.stdout);
 }
 
 #[test]
@@ -824,6 +908,7 @@ fn the_scope_is_the_one_that_was_asked_for() {
     }
 }
 
+/// But a file that is not whole is one, where what is printed is a file.
 #[test]
 fn a_reader_that_went_away_is_no_error() {
     let sandbox = Sandbox::new(RIGHT);
@@ -848,6 +933,7 @@ fn a_reader_that_went_away_is_no_error() {
                 drop(reader);
                 writer.into()
             };
+            let exit = if full && line == "render" { Exit::Failed } else { exit };
             let mut command = std::process::Command::new(program());
             command.args(line.split(' ')).current_dir(&sandbox.folder);
             let both = command.stdout(gone()).stderr(gone()).status().unwrap();

@@ -1,5 +1,5 @@
 //! The wall clock jumps, as seen by the program: a library of our own is put before it that moves that clock, and no other one.
-//! The clock of the machine is everybody's; a time namespace (time_namespaces(7)) does not have this one.
+//! The clock of the machine is everybody's; a time namespace (`time_namespaces(7)`) does not have this one.
 #![allow(
     missing_docs,
     clippy::unwrap_used,

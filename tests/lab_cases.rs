@@ -9,9 +9,14 @@ use std::{
     fmt::Write as _,
     fs,
     os::unix::fs::chown,
+    path::Path,
 };
 
-use autoglm_boot::{render::systemd_reset, service::Scope, system::EntryKind};
+use autoglm_boot::{
+    render::systemd_reset,
+    service::Scope,
+    system::{EntryKind, Probe as _},
+};
 use support::{
     cases::{Case, case, cases},
     lab::{Lab, Out},
@@ -43,7 +48,13 @@ fn lab_like_the_machine(name: &str) -> Lab {
         }
         match entry.kind {
             EntryKind::Folder => fs::create_dir_all(&there).unwrap(),
-            _ => lab.write(inside, "#!/bin/sh\n", entry.mode),
+            EntryKind::File | EntryKind::Link(_) | EntryKind::Other => {
+                lab.write(inside, "#!/bin/sh\n", entry.mode);
+                let code = machine(0).read(Path::new(inside)).unwrap();
+                if !code.is_empty() {
+                    fs::write(&there, code).unwrap();
+                }
+            }
         }
         chown(&there, Some(entry.uid), Some(entry.gid)).unwrap();
     }

@@ -11,7 +11,7 @@ use support::{faulty, lab::Lab};
 
 const FOLDERS: [&str; 4] = ["/etc", "/usr", "/var/lib", "/home"];
 /// Where the program writes; all of [`FOLDERS`] is compared once, at the end.
-const WRITTEN: [&str; 2] = ["/etc/systemd", "/var/lib/autoglm-boot"];
+const WRITTEN: [&str; 3] = ["/etc/systemd", "/var/lib/autoglm-boot", "/var/lib/app-data"];
 const APP: &str = "[app]\nname = \"app\"\n[service]\ncommand = [\"sleep\", \"1000\"]\n[readiness]\nsettle = \"50ms\"\n";
 
 /// Run by the labs inside of them: the program, with a fault.
@@ -139,7 +139,11 @@ fn check_after(lab: &Lab, fault: &str, exit: Option<u8>, old: &Snapshot, new: &S
 
 #[test]
 fn a_first_install_is_whole_or_nothing() {
-    every_fault("first", "install -m /srv/app.toml", |_| {});
+    // With folders of its own: two to be made, one in the other.
+    every_fault("first", "install -m /srv/app.toml", |lab| {
+        let folders = "[security]\nwritable_directories = [\"/var/lib/app-data/of-it\"]\n";
+        lab.write("/srv/app.toml", &format!("{APP}{folders}"), 0o644);
+    });
 }
 
 #[test]

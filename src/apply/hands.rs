@@ -36,6 +36,13 @@ impl Hands<'_> {
             Step::Mkdir { path, mode } if system.target(path).map_err(failed)?.is_none() => {
                 system.make_folder(path, *mode).map_err(failed)?;
             }
+            Step::Provide { folder } if system.target(&folder.path).map_err(failed)?.is_none() => {
+                const ITS_OWN: u32 = 0o750;
+                system.make_folder(&folder.path, ITS_OWN).map_err(failed)?;
+                if system.euid() == 0 {
+                    system.set_owner(&folder.path, folder.uid, folder.gid).map_err(failed)?;
+                }
+            }
             // What only its owner reads, nobody reads before the lock is free again.
             Step::WriteFile {
                 path,
@@ -79,7 +86,7 @@ impl Hands<'_> {
                     }
                 }
             }
-            Step::Mkdir { .. } | Step::OnUndo(_) | Step::OnRollback(_) => {}
+            Step::Mkdir { .. } | Step::Provide { .. } | Step::OnUndo(_) | Step::OnRollback(_) => {}
         }
         Ok(String::new())
     }

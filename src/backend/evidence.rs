@@ -131,7 +131,7 @@ pub fn failure(backend: &dyn Backend, look: &dyn Probe, live: &Live, what: &str)
             let _ = write!(message, "\n    {line}");
         }
     }
-    Failure::new(Exit::Failed, message).repair(repair(live))
+    Failure::new(Exit::Failed, message).repair(advice(live)).of(live)
 }
 
 /// The failure of an app that has been started again since it ended: how it ended was seen before.
@@ -164,10 +164,12 @@ pub fn too_late(
     };
     let what = format!("it was not ready within {}: {reason}", Span(deadline));
     match one(backend, look, unit) {
-        Ok(live) => failure(backend, look, &live, &what).repair(
-            "if it only needs longer, raise service.start_timeout (model servers need \"30m\") or --timeout; \
+        Ok(live) => failure(backend, look, &live, &what)
+            .repair(
+                "if it only needs longer, raise service.start_timeout (model servers need \"30m\") or --timeout; \
              else look at its output, or try its command by hand",
-        ),
+            )
+            .late(reason),
         Err(failure) => failure,
     }
 }
@@ -235,7 +237,8 @@ fn meaning(status: u32) -> Option<&'static str> {
     })
 }
 
-fn repair(live: &Live) -> String {
+/// What can be done about how it ended.
+pub fn advice(live: &Live) -> String {
     let specific = match live.last_exit {
         (1, 200) => {
             "check working_directory: that it exists, and that the service's user may enter it and every folder above it"

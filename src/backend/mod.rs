@@ -8,9 +8,9 @@ use std::{path::PathBuf, time::Duration};
 use crate::{
     exit::{Exit, Failure},
     host::{Host, Init},
-    plan::Plan,
+    plan::{OwnFolder, Plan, Step},
     receipt::{Receipt, Store},
-    service::{Scope, Service},
+    service::{RunAs, Scope, Service},
     supervisor::Rooms,
     system::{Cmd, Output, Probe},
 };
@@ -77,6 +77,8 @@ pub trait Backend: Sync {
     fn explain(&self, look: &dyn Probe, cmd: &Cmd, output: &Output) -> Failure;
     /// The app's last lines of output; none where they cannot be read.
     fn last_lines(&self, look: &dyn Probe, live: &Live) -> Vec<String>;
+    /// What the app said, and what was said of it, since so long ago: the last few hundred lines.
+    fn said(&self, look: &dyn Probe, unit: &str, since: Duration) -> Vec<String>;
     /// Where the app's output is to be found.
     fn logs(&self, look: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Logs, Failure>;
 }
@@ -101,6 +103,56 @@ pub struct Wanted {
     pub manifest: String,
     /// The version that is installed again, in a rollback.
     pub again: Option<u32>,
+    /// Folders it writes to that are not there, outermost first.
+    pub folders: Vec<OwnFolder>,
+}
+
+impl Wanted {
+    /// What a checked manifest asks for, on this machine.
+    pub fn new(look: &dyn Probe, service: Service, manifest: String, again: Option<u32>) -> Self {
+        Self {
+            folders: own_folders(look, &service),
+            service,
+            manifest,
+            again,
+        }
+    }
+
+    /// What makes its folders.
+    pub fn folder_steps(&self) -> impl Iterator<Item = Step> {
+        self.folders.iter().cloned().map(|folder| Step::Provide { folder })
+    }
+
+    /// All folders that were ever made for it, of which these are the earlier ones.
+    pub fn made(&self, earlier: Option<&Receipt>) -> Vec<PathBuf> {
+        let mut made = earlier.map_or_else(Vec::new, |receipt| receipt.made.clone());
+        made.extend(self.folders.iter().map(|folder| folder.path.clone()));
+        made
+    }
+}
+
+/// The folders of `security.writable_directories` that are missing, with their missing parents; a throw-away user gets its
+/// own from systemd.
+fn own_folders(look: &dyn Probe, service: &Service) -> Vec<OwnFolder> {
+    let of = |user: &str| look.user(user).map(|user| (user.uid, user.gid));
+    let owner = match &service.run_as {
+        RunAs::Dynamic => None,
+        RunAs::Invoker => of(&look.euid().to_string()),
+        RunAs::User { user, group } => of(user).map(|(uid, gid)| {
+            let named = group.as_ref().and_then(|group| look.group_number(group));
+            (uid, named.unwrap_or(gid))
+        }),
+    };
+    let Some((uid, gid)) = owner else { return Vec::new() };
+    let mut folders: Vec<OwnFolder> = Vec::new();
+    for folder in &service.security.writable {
+        for path in crate::session::missing_folders(look, folder) {
+            if !folders.iter().any(|other| other.path == path) {
+                folders.push(OwnFolder { path, uid, gid });
+            }
+        }
+    }
+    folders
 }
 
 /// Whether an install waits until an app is ready.

@@ -41,6 +41,9 @@ pub struct Live {
     pub pid: Option<u32>,
     /// Bytes in use by all its processes.
     pub memory: Option<u64>,
+    /// What all its processes use of what they may.
+    #[serde(default)]
+    pub usage: Usage,
     /// When it became active, on the monotonic clock.
     pub active_since: Option<Duration>,
     /// When its state last changed, on the monotonic clock.
@@ -103,6 +106,21 @@ impl Live {
     pub fn is_between_restarts(&self) -> bool {
         self.sub.starts_with("auto-restart")
     }
+}
+
+/// What the processes of an app use, and the limits in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Bytes of memory that end it.
+    pub memory_limit: Option<u64>,
+    /// Time on processors since its start, of all of them together.
+    pub cpu: Option<Duration>,
+    /// Such time within a second, at most.
+    pub cpu_limit: Option<Duration>,
+    /// Processes and threads.
+    pub tasks: Option<u64>,
+    /// Of these at most.
+    pub tasks_limit: Option<u64>,
 }
 
 /// Everything an install or uninstall depends on.

@@ -48,11 +48,12 @@ fn go_back(context: &mut Context, session: &Session, name: &str, args: &cli::Rol
     let mut options = install::options(context, args.timeout, args.no_wait);
     options.force = args.force;
     let manifest = version.service.manifest.clone();
-    let wanted = [Wanted {
-        service: version.service,
-        manifest: version.manifest,
-        again: Some(number),
-    }];
+    let wanted = [Wanted::new(
+        context.system,
+        version.service,
+        version.manifest,
+        Some(number),
+    )];
     let done = install::install(context, session, &wanted, options, Others::Undone)?;
     context.report.note(&format!(
         "{} was not changed: the next install of it brings its version back",

@@ -1,10 +1,13 @@
 //! `install`
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::{Value, json};
 
-use super::{Context, Outcome, image, manifests, need_privilege};
+use super::{Context, Outcome, diagnosis, image, manifests, need_privilege};
 use crate::{
     apply::{self, Others},
     backend::{self, Backend, Install, Patience, State, Wanted},
@@ -13,6 +16,7 @@ use crate::{
     health::state::Care,
     journal,
     plan::{Plan, Step},
+    report::plain,
     service::Scope,
     session::{self, Session},
 };
@@ -22,11 +26,16 @@ mod refuse;
 
 use ended::{Ended, sum_up};
 
-/// Installs the apps, or shows what that would do.
+/// Installs the apps, or shows what that would do. A failure ends with doctor's first finding.
 pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
     let files = manifests::files(context, &args.manifest)?;
+    let outcome = of_files(context, args, &files);
+    outcome.map_err(|failure| diagnosis::with_finding(context, &files, &args.scope, failure))
+}
+
+fn of_files(context: &mut Context, args: &cli::Install, files: &[PathBuf]) -> Outcome {
     context.report.is_brief = files.len() > 1;
-    let (checked, wrong) = manifests::checked(context, &files, &args.scope, args.keep_going)?;
+    let (checked, wrong) = manifests::checked(context, files, &args.scope.wish(), args.keep_going)?;
     let checked = manifests::in_order(checked, |checked| &checked.service)?;
     let scope = checked[0].service.scope;
     image::refuse_nobodys(context, scope)?;
@@ -41,12 +50,9 @@ pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
     let backend = backend.as_ref();
     let wanted: Vec<_> = checked
         .into_iter()
-        .map(|checked| Wanted {
-            service: checked.service,
-            manifest: checked.source,
-            again: None,
-        })
+        .map(|checked| Wanted::new(context.system, checked.service, checked.source, None))
         .collect();
+    diagnosis::check_requirements(context, backend, &wanted, args.skip_requirements)?;
     let receipts = backend.store().receipts(context.system)?;
     for (name, manifest) in manifests::gone(context, &args.manifest, &receipts) {
         context.report.note(&format!(
@@ -119,7 +125,12 @@ pub(super) fn install(
         .zip(&state.apps)
         .map(|(name, app)| Ended::new(name, app, &plan, &options, names.len() == 1))
         .collect();
-    let dropped = apply::apply(session, "install", &names, plan, others, &mut context.report)?;
+    let mut dropped = apply::apply(session, "install", &names, plan, others, &mut context.report)?;
+    for wanted in wanted {
+        if let Some(failure) = dropped.get_mut(&backend.unit(&wanted.service.name)) {
+            failure.finding = diagnosis::finding_of(context, backend, &wanted.service, failure.trouble.as_deref());
+        }
+    }
     let answers: Vec<_> = outcomes
         .iter()
         .map(|ended| ended.tell(context, backend, dropped.get(&backend.unit(&ended.name))))
@@ -226,11 +237,6 @@ fn show_units(context: &mut Context, plan: &Plan, state: &State) {
             None => context.report.answer(&format!("\n{}:\n{text}", path.display())),
         }
     }
-}
-
-fn plain(failure: &Failure) -> Value {
-    let message = anstream::adapter::strip_str(&failure.message).to_string();
-    json!({ "message": message, "repair": failure.repair })
 }
 
 /// An install as this user asks for it now.

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Context, absolute};
 use crate::{
-    check::Checked,
+    check::{Checked, Wish},
     exit::{Exit, Failure},
     receipt::Receipt,
     service::Service,
@@ -176,13 +176,13 @@ pub(super) type Wrong = (PathBuf, Failure);
 pub(super) fn checked(
     context: &mut Context,
     files: &[PathBuf],
-    scope: &crate::cli::ScopeArgs,
+    wish: &Wish,
     keeps_going: bool,
 ) -> Result<(Vec<Checked>, Vec<Wrong>), Failure> {
     let mut right = Vec::new();
     let mut wrong = Vec::new();
     for file in files {
-        match super::checked(context, file, scope) {
+        match super::checked(context, file, wish) {
             Ok(checked) => right.push(checked),
             Err(failure) => wrong.push((file.clone(), failure)),
         }

@@ -10,17 +10,20 @@ use serde_json::{Value, json};
 use crate::{
     backend,
     check::{self, Checked, Wish},
-    cli::{Cli, ScopeArgs, Verb},
+    cli::{Cli, Verb},
     exit::{Exit, Failure},
     host::{self, Host},
-    manifest,
+    manifest, platform,
     report::{Report, Voice},
+    service::Os,
     system::{EntryKind, Probe, Rooted, System, without_parents},
 };
 
 mod apps;
 mod check_manifest;
 mod control;
+mod diagnosis;
+mod doctor;
 mod history;
 mod image;
 mod install;
@@ -31,6 +34,7 @@ mod privilege;
 mod probe;
 mod render;
 mod run;
+mod security;
 mod status;
 mod uninstall;
 mod watch;
@@ -98,6 +102,14 @@ pub fn run(cli: Cli, args: Vec<OsString>, system: &dyn System) -> Exit {
 }
 
 fn verb(context: &mut Context, verb: Verb) -> Outcome {
+    let only_looks = matches!(verb, Verb::Check(_) | Verb::Render(_));
+    if platform::OS == Os::Windows && !only_looks {
+        return Err(Failure::new(
+            Exit::Failed,
+            "this version checks and renders on Windows; it does not install there yet",
+        )
+        .repair("autoglm-boot render --output DIR, then schtasks /create /xml, or copy the shortcut"));
+    }
     match verb {
         Verb::Install(args) => install::run(context, &args),
         Verb::Status(args) => status::run(context, &args),
@@ -109,6 +121,8 @@ fn verb(context: &mut Context, verb: Verb) -> Outcome {
         Verb::History(args) => history::history(context, &args),
         Verb::Rollback(args) => history::rollback(context, &args),
         Verb::Uninstall(args) => uninstall::run(context, &args),
+        Verb::Doctor(args) => doctor::run(context, &args),
+        Verb::Security(args) => security::run(context, &args),
         Verb::Check(args) => check_manifest::run(context, &args),
         Verb::Render(args) => render::run(context, &args),
         Verb::Probe(args) => probe::run(context, &args),
@@ -146,6 +160,8 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::History(args) => args.json,
         Verb::Rollback(args) => args.json,
         Verb::Uninstall(args) => args.json,
+        Verb::Doctor(args) => args.json,
+        Verb::Security(args) => args.json,
         Verb::Check(args) => args.json,
         Verb::Probe(args) => args.json,
         Verb::Logs(_) | Verb::Render(_) | Verb::Run(_) | Verb::Supervisor(_) | Verb::Watch(_) | Verb::Wait(_) => false,
@@ -153,7 +169,16 @@ fn wants_json(verb: &Verb) -> bool {
 }
 
 /// The manifest as written: read, and right in itself.
-fn read_manifest(look: &dyn Probe, path: &Path) -> Result<manifest::Manifest, Failure> {
+fn read_manifest(look: &dyn Probe, path: &Path, os: Os) -> Result<manifest::Manifest, Failure> {
+    try_manifest(look, path, os)?.map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))
+}
+
+/// The manifest as written, or its mistakes; an error where it cannot be read at all.
+fn try_manifest(
+    look: &dyn Probe,
+    path: &Path,
+    os: Os,
+) -> Result<Result<manifest::Manifest, manifest::Problems>, Failure> {
     let unreadable = |why: &dyn std::fmt::Display| {
         let message = format!("cannot read the manifest {}: {why}", path.display());
         Failure::new(Exit::Usage, message).repair("name it with --manifest FILE")
@@ -170,16 +195,16 @@ fn read_manifest(look: &dyn Probe, path: &Path) -> Result<manifest::Manifest, Fa
     }
     let bytes = look.read(path).map_err(|error| unreadable(&error))?;
     let path = without_parents(look, &absolute(path)?);
-    manifest::read(&path, &bytes).map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))
+    Ok(manifest::read_for(os, &path, &bytes))
 }
 
-/// The manifest, checked against this machine; its warnings are told.
-fn checked(context: &mut Context, path: &Path, scope: &ScopeArgs) -> Result<Checked, Failure> {
-    let manifest = read_manifest(context.system, path)?;
-    let wish = Wish { scope: scope.scope() };
-    let checked = check::check(&manifest, &wish, context.system)
+/// The manifest, checked for the target that is wished for, on this machine or another; its warnings are told.
+fn checked(context: &mut Context, path: &Path, wish: &Wish) -> Result<Checked, Failure> {
+    let manifest = read_manifest(context.system, path, wish.os)?;
+    let checked = check::check(&manifest, wish, context.system)
         .map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))?;
-    for warning in &checked.warnings {
+    let openings = diagnosis::openings(context, &checked.service);
+    for warning in checked.warnings.iter().chain(&openings) {
         if context.report.is_brief {
             context.report.warn(&format!("{}: {warning}", checked.service.name));
         } else {

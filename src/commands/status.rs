@@ -230,15 +230,16 @@ fn page(status: &Status) -> String {
         line("version", version.clone());
     }
     if let Some(pid) = status.pid {
-        let memory = status
-            .memory_bytes
-            .map_or(String::new(), |bytes| format!(", {} MiB", bytes.div_ceil(1024 * 1024)));
         let restarts = match status.restarts {
             0 => "no automatic restart".into(),
             1 => "1 automatic restart".into(),
             more => format!("{more} automatic restarts"),
         };
-        line("process", format!("{pid}{memory}, {restarts}"));
+        line("process", format!("{pid}, {restarts}"));
+        let used = usage(status);
+        if !used.is_empty() {
+            line("uses", used);
+        }
     }
     if let Some(end) = &status.last_exit
         && status.pid.is_none()
@@ -264,6 +265,32 @@ fn page(status: &Status) -> String {
         line("drifted", "the unit is not as it was installed; `autoglm-boot install --dry-run --force` shows what an install would write".into());
     }
     lines.join("\n")
+}
+
+/// `12 of 256 MiB, 3.2 s of CPU on 1.5 cores at most, 5 of 64 tasks`
+fn usage(status: &Status) -> String {
+    let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
+    let memory = status.memory_bytes.map(|bytes| match status.memory_limit_bytes {
+        Some(limit) => format!("{} of {} MiB", mib(bytes), mib(limit)),
+        None => format!("{} MiB", mib(bytes)),
+    });
+    let limit = status.cpu_limit_millis.map(|millis| {
+        let cores = format!("{}.{:03}", millis / 1000, millis % 1000);
+        format!("{} cores at most", cores.trim_end_matches('0').trim_end_matches('.'))
+    });
+    let time = status
+        .cpu_ms
+        .map(|ms| format!("{}.{} s of CPU", ms / 1000, ms % 1000 / 100));
+    let cpu = match (time, limit) {
+        (Some(time), Some(limit)) => Some(format!("{time} on {limit}")),
+        (time, limit) => time.or(limit),
+    };
+    let tasks = status.tasks.map(|tasks| match status.tasks_limit {
+        Some(limit) => format!("{tasks} of {limit} tasks"),
+        None => format!("{tasks} tasks"),
+    });
+    let parts: Vec<_> = [memory, cpu, tasks].into_iter().flatten().collect();
+    parts.join(", ")
 }
 
 /// `hello: ready (drifted), for 3h12m`

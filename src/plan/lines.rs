@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Condition, Step};
+use super::{Condition, OwnFolder, Step};
 use crate::service::{Probe, StartType};
 
 impl fmt::Display for Step {
@@ -10,6 +10,10 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mkdir { path, mode } => write!(f, "mkdir   {} ({mode:04o})", path.display()),
+            Self::Provide { folder } => {
+                let OwnFolder { path, uid, .. } = folder;
+                write!(f, "mkdir   {} for the app's user ({uid})", path.display())
+            }
             Self::WriteFile { path, text, mode } => {
                 write!(f, "write   {} ({} bytes, {mode:04o})", path.display(), text.len())
             }

@@ -1,6 +1,6 @@
 //! The loop that lets things happen to the machines and does what they say.
 
-use std::{os::fd::OwnedFd, sync::mpsc, time::Duration};
+use std::{sync::mpsc, time::Duration};
 
 use super::{
     Ended, LOOK, News, Rooms, Stage,
@@ -15,7 +15,7 @@ use crate::{
         wait::Waits,
     },
     plan::Span,
-    platform::{self, Launch, Told},
+    platform::{self, Launch, Pipe, Told},
     service::Service,
     system::System,
 };
@@ -37,7 +37,7 @@ pub(super) struct Keeper<'a> {
     /// Whether its start is ended for taking too long.
     is_late: bool,
     is_renewed: bool,
-    output: OwnedFd,
+    output: Pipe,
 }
 
 impl<'a> Keeper<'a> {
@@ -47,7 +47,7 @@ impl<'a> Keeper<'a> {
         rooms: &'a Rooms,
         stage: Stage,
         system: &'a dyn System,
-        output: OwnedFd,
+        output: Pipe,
         news: mpsc::Sender<News>,
     ) -> Self {
         Self {
@@ -208,11 +208,14 @@ impl<'a> Keeper<'a> {
             }
             Action::Signal => {
                 self.vitals.end();
-                platform::send(&service.stop_signal, &platform::descendants());
+                // What cannot be asked to end needs no time for it.
+                if !platform::send_to_tree(&service.stop_signal) {
+                    platform::send_to_tree("SIGKILL");
+                }
                 None
             }
             Action::Kill => {
-                platform::send("SIGKILL", &platform::descendants());
+                platform::send_to_tree("SIGKILL");
                 None
             }
         }

@@ -4,12 +4,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fs, io,
-    io::Write as _,
+    io::{Read as _, Write as _},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use super::{Cmd, Entry, EntryKind, Lock, Output, Probe, System, User, staging};
+use super::{Cmd, Entry, EntryKind, Lock, Output, Probe, Role, Share, Space, System, User, staging};
 use crate::{
     health::{self, Asker},
     platform::{self, Signal},
@@ -31,6 +31,13 @@ impl Real {
 impl Probe for Real {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         fs::read(path)
+    }
+
+    fn head(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
@@ -62,6 +69,14 @@ impl Probe for Real {
         platform::run(cmd, &|| false)
     }
 
+    fn query_as(&self, role: &Role, cmd: &Cmd, limit: Duration) -> io::Result<Output> {
+        platform::run_as(role, cmd, limit)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        platform::space(path)
+    }
+
     fn find_program(&self, name: &str, path: &[PathBuf]) -> Option<PathBuf> {
         let folders = std::env::join_paths(path).ok()?;
         which::which_in(name, Some(folders), "/").ok()
@@ -73,6 +88,26 @@ impl Probe for Real {
 
     fn group(&self, name_or_number: &str) -> Option<String> {
         platform::group(name_or_number)
+    }
+
+    fn group_number(&self, name_or_number: &str) -> Option<u32> {
+        platform::group_number(name_or_number)
+    }
+
+    fn owner(&self, path: &Path) -> Option<String> {
+        platform::owner_name(path)
+    }
+
+    fn sid(&self, account: &str) -> Option<String> {
+        platform::sid(account)
+    }
+
+    fn session_user(&self) -> Option<String> {
+        platform::session_user()
+    }
+
+    fn approval(&self, link: &str, scope: service::Scope) -> io::Result<Option<Vec<u8>>> {
+        platform::approval(link, scope == service::Scope::System)
     }
 
     /// Whoever we act for has folders of its own.
@@ -126,7 +161,7 @@ impl System for Real {
         let folders = parents
             .into_iter()
             .filter_map(|parent| parent.ancestors().find(|folder| folder.is_dir()));
-        if paths.len() > MANY {
+        if platform::SYNCS_FILESYSTEMS && paths.len() > MANY {
             let mut filesystems = BTreeMap::new();
             for folder in folders {
                 filesystems.insert(platform::filesystem(&fs::metadata(folder)?), folder);
@@ -144,6 +179,18 @@ impl System for Real {
         platform::set_mode(path, mode)
     }
 
+    fn claim(&self, folder: &Path) -> io::Result<()> {
+        platform::claim(folder)
+    }
+
+    fn share(&self, folder: &Path, share: &Share) -> io::Result<()> {
+        platform::share(folder, share)
+    }
+
+    fn set_approval(&self, link: &str, scope: service::Scope, value: Option<&[u8]>) -> io::Result<()> {
+        platform::set_approval(link, scope == service::Scope::System, value)
+    }
+
     fn write_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         let staging = staging(path);
         let owner = self.entry(path)?.filter(|old| old.kind == EntryKind::File);
@@ -156,11 +203,12 @@ impl System for Real {
         };
         let written = created.and_then(|mut file| {
             file.write_all(bytes)?;
-            platform::set_open_mode(&file, mode)?;
+            platform::set_open_mode(&file, &staging, mode)?;
             if let Some(old) = owner {
                 platform::set_owner(&staging, old.uid, old.gid)?;
             }
-            fs::rename(&staging, path)
+            drop(file);
+            platform::rename(&staging, path)
         });
         if written.is_err() {
             let _ = fs::remove_file(&staging); // the first error is the one to tell
@@ -173,7 +221,7 @@ impl System for Real {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.write_file(path, bytes, mode),
             created => created?,
         };
-        let written = platform::set_open_mode(&file, mode).and_then(|()| file.write_all(bytes));
+        let written = platform::set_open_mode(&file, path, mode).and_then(|()| file.write_all(bytes));
         written.inspect_err(|_| {
             let _ = fs::remove_file(path); // the first error is the one to tell
         })
@@ -199,7 +247,7 @@ impl System for Real {
         let staging = staging(path);
         self.remove(&staging)?;
         platform::symlink(target, &staging)?;
-        fs::rename(&staging, path).inspect_err(|_| {
+        platform::rename(&staging, path).inspect_err(|_| {
             let _ = fs::remove_file(&staging); // the first error is the one to tell
         })
     }
@@ -256,7 +304,7 @@ impl System for Real {
             // The holder before us may have removed the file: then this lock is of nothing, and others take the new one.
             if platform::is_same_file(&file, path) {
                 platform::set_mode(path, 0o600)?; // whoever may open it, may hold it, and so keep us from it
-                return Ok(Some(Lock(Some(file))));
+                return Ok(Some(Lock(Some((platform::sign(path), file)))));
             }
         }
     }

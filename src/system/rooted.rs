@@ -138,6 +138,10 @@ impl Probe for Rooted<'_> {
         self.at(path, Last::Followed, |place| self.machine.read(place))
     }
 
+    fn head(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        self.at(path, Last::Followed, |place| self.machine.head(place, most))
+    }
+
     fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
         present(self.at(path, Last::Kept, |place| self.machine.entry(place))).map(Option::flatten)
     }
@@ -170,6 +174,10 @@ impl Probe for Rooted<'_> {
 
     fn group(&self, name_or_number: &str) -> Option<String> {
         accounts::group(&self.text("/etc/group"), name_or_number)
+    }
+
+    fn group_number(&self, name_or_number: &str) -> Option<u32> {
+        accounts::group_number(&self.text("/etc/group"), name_or_number)
     }
 
     /// An image has no environment of its own: its programs lie where its systemd will search them. Who installs is who

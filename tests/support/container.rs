@@ -38,7 +38,7 @@ impl Container {
     /// Builds the root; `recipe` lies within the repository.
     pub fn built(name: &str, recipe: &str) -> Self {
         let text = fs::read_to_string(repository().join(recipe)).unwrap();
-        let (name, folder) = lab::overlay(name);
+        let (name, folder) = lab::overlay(name, &[]);
         let container = Self {
             name,
             folder,

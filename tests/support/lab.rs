@@ -14,10 +14,27 @@ use std::{
 /// The control group hierarchies systemd needs; on a machine with cgroup 2 alone there is one root.
 const HIERARCHIES: [&str; 2] = ["systemd", "unified"];
 
+/// Those that limits and devices need as well.
+const OF_LIMITS: [&str; 6] = ["memory", "cpu", "cpuacct", "pids", "devices", "blkio"];
+
+/// PID 1 of a lab whose limits bite, for a moment: the controllers are mounted read-only without a user namespace.
+const INIT: &str = "#!/bin/sh\nfor c in memory cpu cpuacct pids devices blkio; do mount -o remount,bind,rw /sys/fs/cgroup/$c; done\nexec /lib/systemd/systemd\n";
+
+/// What a lab is made of.
+#[derive(Default, Clone)]
+pub struct Setup {
+    /// Folders of the host, read-only: `HOST:INSIDE`.
+    pub binds: Vec<String>,
+    /// Root filesystems over that of all labs, the topmost first.
+    pub layers: Vec<PathBuf>,
+    /// Whether limits and device rules bite: they are silently without effect otherwise.
+    pub has_limits: bool,
+}
+
 pub struct Lab {
     name: String,
     folder: PathBuf,
-    binds: Vec<String>,
+    setup: Setup,
     child: Child,
     leader: u32,
 }
@@ -58,15 +75,16 @@ pub fn binaries() -> (PathBuf, &'static str) {
 impl Lab {
     /// A lab with the program on PATH and the examples in /opt/examples.
     pub fn with_program(name: &str) -> Self {
+        Self::with_program_and(name, Setup::default())
+    }
+
+    /// The same, and whatever else it is made of.
+    pub fn with_program_and(name: &str, mut setup: Setup) -> Self {
         let (host, inside) = binaries();
         let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-        let lab = Self::up(
-            name,
-            &[
-                format!("{}:{inside}", host.display()),
-                format!("{}:/opt/examples", examples.display()),
-            ],
-        );
+        setup.binds.push(format!("{}:{inside}", host.display()));
+        setup.binds.push(format!("{}:/opt/examples", examples.display()));
+        let lab = Self::made(name, setup, |_| {});
         lab.run("ln -s /opt/bin/autoglm-boot /usr/local/bin/").expect(0);
         lab
     }
@@ -78,16 +96,28 @@ impl Lab {
 
     /// The same; before it boots for the first time, something is done to its root filesystem.
     pub fn prepared(name: &str, binds: &[String], prepare: impl FnOnce(&Path)) -> Self {
-        let (name, folder) = overlay(name);
+        let setup = Setup {
+            binds: binds.to_vec(),
+            ..Setup::default()
+        };
+        Self::made(name, setup, prepare)
+    }
+
+    fn made(name: &str, setup: Setup, prepare: impl FnOnce(&Path)) -> Self {
+        let (name, folder) = overlay(name, &setup.layers);
         let root = folder.join("root");
         let swept = Unbooted(&folder, &name);
+        if setup.has_limits {
+            fs::write(root.join("sbin/lab-init"), INIT).unwrap();
+            fs::set_permissions(root.join("sbin/lab-init"), fs::Permissions::from_mode(0o755)).unwrap();
+        }
         prepare(&root);
         std::mem::forget(swept);
-        let (child, leader) = boot(&name, &folder, binds);
+        let (child, leader) = boot(&name, &folder, &setup);
         Self {
             name,
             folder,
-            binds: binds.to_vec(),
+            setup,
             child,
             leader,
         }
@@ -160,7 +190,7 @@ impl Lab {
     }
 
     fn boot_again(&mut self) {
-        (self.child, self.leader) = boot(&self.name, &self.folder, &self.binds);
+        (self.child, self.leader) = boot(&self.name, &self.folder, &self.setup);
     }
 
     /// Everything below these folders: type, mode, owner and contents; without what systemd writes by itself.
@@ -225,17 +255,22 @@ fn list(root: &Path, path: &Path, listing: &mut BTreeMap<String, String>) {
     }
 }
 
-/// A fresh root filesystem, `root` in a folder of its own; by what it is removed again.
-pub(super) fn overlay(name: &str) -> (String, PathBuf) {
+/// A fresh root filesystem, `root` in a folder of its own; by what it is removed again. `layers` lie over the base.
+pub(super) fn overlay(name: &str, layers: &[PathBuf]) -> (String, PathBuf) {
     sweep();
     let name = format!("{name}-{}", std::process::id());
     let folder = labs().join(&name);
     for part in ["up", "work", "root"] {
         fs::create_dir_all(folder.join(part)).unwrap();
     }
+    let layers: Vec<_> = layers
+        .iter()
+        .chain([&base()])
+        .map(|layer| layer.display().to_string())
+        .collect();
     let options = format!(
         "lowerdir={},upperdir={1}/up,workdir={1}/work,volatile",
-        base().display(),
+        layers.join(":"),
         folder.display()
     );
     let mounted = Command::new("mount")
@@ -263,19 +298,26 @@ fn base() -> PathBuf {
 }
 
 /// Boots the root, and waits until the machine is up.
-fn boot(name: &str, folder: &Path, binds: &[String]) -> (Child, u32) {
+fn boot(name: &str, folder: &Path, setup: &Setup) -> (Child, u32) {
     // Its own control groups first: two labs started from one would share them.
     let enter = cgroups(name)
         .iter()
+        .filter(|group| setup.has_limits || !is_of_limits(group))
         .map(|group| format!("mkdir -p {0} && echo $$ >{0}/cgroup.procs && ", group.display()))
         .collect::<String>();
-    let binds = binds
+    let binds = setup
+        .binds
         .iter()
         .map(|bind| format!(" --bind-ro='{bind}'"))
         .collect::<String>();
     let root = folder.join("root");
+    let init = if setup.has_limits {
+        "--capability=all --system-call-filter=bpf --kill-signal=SIGRTMIN+3 /sbin/lab-init"
+    } else {
+        "-b"
+    };
     let command = format!(
-        "{enter} exec setsid systemd-nspawn -q -D '{}' -M {name} --register=no --keep-unit --private-network --console=pipe{binds} -b",
+        "{enter} exec setsid systemd-nspawn -q -D '{}' -M {name} --register=no --keep-unit --private-network --console=pipe{binds} {init}",
         root.display()
     );
     let console = fs::OpenOptions::new()
@@ -350,6 +392,7 @@ fn cgroups(name: &str) -> Vec<PathBuf> {
     let root = Path::new("/sys/fs/cgroup");
     let split: Vec<_> = HIERARCHIES
         .iter()
+        .chain(&OF_LIMITS)
         .map(|h| root.join(h))
         .filter(|h| h.is_dir())
         .collect();
@@ -359,6 +402,13 @@ fn cgroups(name: &str) -> Vec<PathBuf> {
         split
     };
     roots.into_iter().map(|h| h.join(format!("lab-{name}"))).collect()
+}
+
+/// Whether a control group is in a hierarchy that only labs with limits have a part of.
+fn is_of_limits(group: &Path) -> bool {
+    OF_LIMITS
+        .iter()
+        .any(|name| group.starts_with(Path::new("/sys/fs/cgroup").join(name)))
 }
 
 /// PID 1 of the lab: the child (of nspawn, or unshare) whose second pid is 1.

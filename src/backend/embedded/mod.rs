@@ -11,7 +11,7 @@ use crate::{
     host::Host,
     plan::Plan,
     receipt::{self, Receipt, Store},
-    service::{Destination, RunAs, Scope, Service, StartType},
+    service::{Destination, Profile, RunAs, Scope, Service, StartType},
     supervisor::{self, Rooms, client, tail},
     system::{Cmd, Output, Probe},
 };
@@ -110,6 +110,14 @@ impl Embedded {
         live.memory = live.pid.and_then(|pid| resident(look, pid));
         live.enabled = "disabled".into();
         live
+    }
+}
+
+impl Embedded {
+    fn tail(&self, look: &dyn Probe, app: &str, most: usize) -> Vec<String> {
+        let last = tail::last(&self.rooms(look, app).log, most, look);
+        let text = String::from_utf8_lossy(&last);
+        text.lines().map(str::to_owned).collect()
     }
 }
 
@@ -247,9 +255,13 @@ impl Backend for Embedded {
 
     fn last_lines(&self, look: &dyn Probe, live: &Live) -> Vec<String> {
         const LINES: usize = 12;
-        let last = tail::last(&self.rooms(look, &live.unit).log, LINES, look);
-        let text = String::from_utf8_lossy(&last);
-        text.lines().map(str::to_owned).collect()
+        self.tail(look, &live.unit, LINES)
+    }
+
+    /// Its log has no times.
+    fn said(&self, look: &dyn Probe, unit: &str, _: std::time::Duration) -> Vec<String> {
+        const MANY: usize = 300;
+        self.tail(look, unit, MANY)
     }
 
     fn logs(&self, look: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Logs, Failure> {
@@ -275,6 +287,7 @@ fn losses(service: &Service) -> Vec<String> {
         ("resources.memory_request", resources.memory_request.is_some()),
         ("resources.tasks", resources.tasks.is_some()),
         ("resources.shared_memory", resources.shared_memory.is_some()),
+        ("[security]", service.security.profile != Profile::None),
         ("[raw.systemd]", !service.raw_systemd.is_empty()),
     ] {
         if is_set {

@@ -60,6 +60,7 @@ impl Embedded {
             }
             Self::refuse(service, &self.render(service)?.text, app, options)?;
             let records = self.records(wanted, app, options)?;
+            plan.of(&service.name, wanted.folder_steps());
             // The version is what the supervisor reads.
             plan.of(&service.name, records.version);
             plan.of(&service.name, self.start_steps(wanted, app, options));
@@ -130,6 +131,7 @@ impl Embedded {
         if !options.start && app.live.is_up() && (Self::writes(wanted, app) || app.is_behind()) {
             receipt.restart_due = app.live.active_since;
         }
+        receipt.made = wanted.made(app.receipt.as_ref());
         let mut records = history::record(&self.store(), &version, app, receipt, wanted.again)?;
         if app.is_drifted() && app.service() == Some(&wanted.service) {
             let path = self.store().installed_path(&wanted.service.name);
@@ -202,6 +204,7 @@ impl Embedded {
             deadline: timeout + SLACK,
         });
         steps.extend(history::forget(&store, receipt));
+        steps.extend(receipt.made.iter().rev().map(|path| Step::Rmdir { path: path.clone() }));
         if others.is_empty() {
             steps.push(Step::Remove {
                 path: store.record_path(),

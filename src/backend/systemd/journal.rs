@@ -1,5 +1,7 @@
 //! The journal: what an app said.
 
+use std::time::Duration;
+
 use super::Systemd;
 use crate::{
     backend::{Live, LogQuery},
@@ -12,17 +14,27 @@ const LINES: u32 = 12;
 impl Systemd {
     /// The last lines of this run in the journal; none where it cannot be read.
     pub(super) fn journal_tail(&self, look: &dyn Probe, live: &Live) -> Vec<String> {
+        // By time and unit: of a process that died at once, the journal may not know the invocation.
+        let since = live.started.map(|started| look.monotonic().saturating_sub(started));
+        self.journal_lines(look, &live.unit, LINES, since)
+    }
+
+    /// The last lines since so long ago.
+    pub(super) fn journal_since(&self, look: &dyn Probe, unit: &str, since: Duration) -> Vec<String> {
+        const MANY: u32 = 300;
+        self.journal_lines(look, unit, MANY, Some(since))
+    }
+
+    fn journal_lines(&self, look: &dyn Probe, unit: &str, lines: u32, since: Option<Duration>) -> Vec<String> {
         if look.euid() == 0 {
             // What the app wrote last may not have been taken in yet.
             let _ = look.query(&Cmd::new("journalctl", ["--sync"]));
         }
-        let mut cmd = self.journal(&live.unit);
+        let mut cmd = self.journal(unit);
         cmd.args
-            .extend(["--quiet".into(), "--output=cat".into(), format!("--lines={LINES}")]);
-        // By time and unit: of a process that died at once, the journal may not know the invocation.
-        if let Some(started) = live.started {
-            let ago = look.monotonic().saturating_sub(started).as_secs() + 1;
-            cmd.args.push(format!("--since=-{ago}s"));
+            .extend(["--quiet".into(), "--output=cat".into(), format!("--lines={lines}")]);
+        if let Some(since) = since {
+            cmd.args.push(format!("--since=-{}s", since.as_secs() + 1));
         }
         let output = look.query(&cmd).unwrap_or_default();
         output.stdout.lines().map(str::to_owned).collect()

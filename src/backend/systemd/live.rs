@@ -71,7 +71,7 @@ pub(super) fn goes_first(fragment: &Path) -> bool {
 pub(super) const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths,\
     NeedDaemonReload,Result,ExecMainCode,ExecMainStatus,NRestarts,MainPID,MemoryCurrent,ActiveEnterTimestampMonotonic,\
     StateChangeTimestampMonotonic,RequiredBy,BoundBy,RequisiteOf,Job,InactiveExitTimestampMonotonic,InvocationID,\
-    ExecMainStartTimestampMonotonic";
+    ExecMainStartTimestampMonotonic,MemoryMax,CPUUsageNSec,CPUQuotaPerSecUSec,TasksCurrent,TasksMax";
 
 /// The answer to `systemctl show UNIT…`: one block a unit, in the order of the question.
 pub(super) fn parse(text: &str, units: &[String]) -> Vec<Live> {
@@ -119,7 +119,12 @@ fn set(live: &mut Live, key: &str, value: &str) {
         "ExecMainStatus" => live.last_exit.1 = value.parse().unwrap_or_default(),
         "NRestarts" => live.restarts = value.parse().unwrap_or_default(),
         "MainPID" => live.pid = value.parse().ok().filter(|&pid| pid != 0),
-        "MemoryCurrent" => live.memory = value.parse().ok().filter(|&bytes| bytes != u64::MAX),
+        "MemoryCurrent" => live.memory = number(value),
+        "MemoryMax" => live.usage.memory_limit = number(value),
+        "CPUUsageNSec" => live.usage.cpu = number(value).map(Duration::from_nanos),
+        "CPUQuotaPerSecUSec" => live.usage.cpu_limit = span(value),
+        "TasksCurrent" => live.usage.tasks = number(value),
+        "TasksMax" => live.usage.tasks_limit = number(value),
         "ActiveEnterTimestampMonotonic" => live.active_since = micros(value),
         "StateChangeTimestampMonotonic" => live.changed = micros(value),
         "RequiredBy" | "BoundBy" | "RequisiteOf" => {
@@ -135,6 +140,29 @@ fn set(live: &mut Live, key: &str, value: &str) {
     }
 }
 
+/// A number; not what stands for none (`infinity`, `[not set]`, the largest one).
+fn number(value: &str) -> Option<u64> {
+    value.parse().ok().filter(|&number| number != u64::MAX)
+}
+
+/// A length of time, as systemd.time(7) writes it: `1.500000s`, `500ms`, `1min 30s`; none for `infinity`.
+fn span(value: &str) -> Option<Duration> {
+    let part = |word: &str| {
+        let end = word.find(|c: char| c.is_ascii_alphabetic())?;
+        let (number, unit) = word.split_at(end);
+        let seconds = match unit {
+            "us" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "min" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
+    };
+    value.split_whitespace().map(part).sum()
+}
+
 fn micros(value: &str) -> Option<Duration> {
     value.parse().ok().filter(|&n| n != 0).map(Duration::from_micros)
 }
@@ -142,6 +170,7 @@ fn micros(value: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::Usage;
 
     #[test]
     fn a_list_tells_what_is_up() {
@@ -156,6 +185,28 @@ mod tests {
             ("d.service", false),
         ];
         assert_eq!(listed, expected);
+    }
+
+    #[test]
+    fn what_is_used_of_what_may_be_is_read() {
+        let text = "MemoryMax=infinity\nCPUUsageNSec=1500000000\nCPUQuotaPerSecUSec=1.500000s\nTasksCurrent=[not set]\nTasksMax=64\n";
+        let usage = parse(text, &["a.service".into()]).remove(0).usage;
+        let expected = Usage {
+            memory_limit: None,
+            cpu: Some(Duration::from_millis(1500)),
+            cpu_limit: Some(Duration::from_millis(1500)),
+            tasks: None,
+            tasks_limit: Some(64),
+        };
+        assert_eq!(usage, expected);
+        for (text, millis) in [
+            ("125ms", Some(125)),
+            ("1min 30s", Some(90_000)),
+            ("infinity", None),
+            ("", Some(0)),
+        ] {
+            assert_eq!(span(text), millis.map(Duration::from_millis), "{text}");
+        }
     }
 
     #[test]

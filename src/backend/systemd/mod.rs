@@ -362,6 +362,10 @@ impl Backend for Systemd {
         self.journal_tail(look, live)
     }
 
+    fn said(&self, look: &dyn Probe, unit: &str, since: Duration) -> Vec<String> {
+        self.journal_since(look, unit, since)
+    }
+
     fn logs(&self, _: &dyn Probe, unit: &str, query: &LogQuery) -> Result<Logs, Failure> {
         Ok(Logs::Command(self.log_command(unit, query)))
     }

@@ -136,7 +136,10 @@ impl Systemd {
         let mut draft = Draft {
             unit: self.unit(&service.name),
             writes: !matches!(&app.at_path, Some(AtPath::File(bytes, 0o644)) if *bytes == rendered.text.as_bytes()),
-            receipt: self.receipt(service, &rendered, app, options, &links),
+            receipt: Receipt {
+                made: wanted.made(app.receipt.as_ref()),
+                ..self.receipt(service, &rendered, app, options, &links)
+            },
             links: links
                 .into_iter()
                 .filter(|link| !app.links.iter().any(|(at, _)| at == link))
@@ -237,7 +240,7 @@ impl Systemd {
     /// The unit itself, and what starts it at boot.
     fn unit_steps(&self, draft: &Draft) -> Vec<Step> {
         let path = self.path(draft.name());
-        let mut steps = Vec::new();
+        let mut steps: Vec<_> = draft.wanted.folder_steps().collect();
         if draft.writes {
             steps.push(Step::WriteFile {
                 path: path.clone(),

@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{Context, plain};
+use super::Context;
 use crate::{
     apply::Dropped,
     backend::{AppState, Backend, Install},
     exit::{Exit, Failure},
     plan::{Condition, Plan, Step},
+    report::plain,
 };
 
 /// How the install of one app ended, if it did.

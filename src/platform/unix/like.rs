@@ -35,6 +35,9 @@ const NAMESPACES: [(&str, CloneFlags); 3] = [
 /// asks, never as root for it.
 pub fn like_process(command: &mut Command, pid: u32) -> io::Result<()> {
     let proc = PathBuf::from(format!("/proc/{pid}"));
+    if is_unborn(&proc) {
+        return Err(io::Error::other("it has not begun yet"));
+    }
     let status = fs::read_to_string(proc.join("status"))?;
     let ids = |field: &str| -> Vec<u32> {
         status
@@ -61,6 +64,17 @@ pub fn like_process(command: &mut Command, pid: u32) -> io::Result<()> {
         as_identity(command, uid, gid, groups);
     }
     Ok(())
+}
+
+/// Whether it is still the service manager's own process, which is being made into that of the app: until then it has the
+/// manager's identity, folder and namespaces, none of which is the app's. Its name is that of the app, in brackets.
+fn is_unborn(proc: &Path) -> bool {
+    let name = fs::read_to_string(proc.join("comm")).unwrap_or_default();
+    let program = fs::read_link(proc.join("exe")).unwrap_or_default();
+    let is_managers = program
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with("systemd"));
+    name.starts_with('(') && is_managers
 }
 
 /// While a process becomes another program (execve(2)), its environment reads as empty for a moment.

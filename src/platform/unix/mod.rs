@@ -17,28 +17,46 @@ use nix::unistd;
 
 mod child;
 mod control;
+mod elsewhere;
+mod environment;
 mod like;
 mod links;
 mod lock;
 mod memory;
 mod notice;
+mod role;
 mod signals;
 mod tree;
 
 pub use child::*;
 pub use control::*;
+pub use elsewhere::*;
+pub use environment::*;
 pub use like::*;
 pub use links::*;
 pub use lock::*;
 pub use memory::*;
 pub use notice::*;
+pub use role::*;
 pub use signals::*;
 pub use tree::*;
 
 use like::as_identity;
 use tree::{no_longer_awaited, spawn_awaited};
 
-use crate::system::{Cmd, Entry, EntryKind, Output, User};
+use crate::{
+    service::Os,
+    system::{Cmd, Entry, EntryKind, Output, User},
+};
+
+/// The system this program was built for.
+pub const OS: Os = Os::Linux;
+
+/// Whether a whole file system can be put on disk at once.
+pub const SYNCS_FILESYSTEMS: bool = true;
+
+/// One end of a pipe.
+pub type Pipe = std::os::fd::OwnedFd;
 
 static ACTING: OnceLock<User> = OnceLock::new();
 
@@ -214,6 +232,12 @@ pub fn group(name_or_number: &str) -> Option<String> {
         .or_else(by_number)
 }
 
+/// A group's number, by name or number.
+pub fn group_number(name_or_number: &str) -> Option<u32> {
+    let named = unistd::Group::from_name(name_or_number).ok().flatten();
+    named.map_or_else(|| name_or_number.parse().ok(), |group| Some(group.gid.as_raw()))
+}
+
 /// Whom we run as.
 pub fn euid() -> u32 {
     unistd::geteuid().as_raw()
@@ -295,7 +319,7 @@ pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// The same for a file that is open.
-pub fn set_open_mode(file: &fs::File, mode: u32) -> io::Result<()> {
+pub fn set_open_mode(file: &fs::File, _: &Path, mode: u32) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(mode))
 }
 

@@ -10,20 +10,9 @@ use std::{
 
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 
-use crate::platform::Signal;
+use crate::platform::{Caught, Signal};
 
 static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
-
-/// What a signal means to a supervisor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caught {
-    /// A child may have ended.
-    Child,
-    /// It is to end.
-    End,
-    /// It is for the app: the signal's name.
-    Pass(&'static str),
-}
 
 /// From now on SIGINT, SIGTERM and SIGHUP are noted for [`signal`] instead of ending us.
 pub fn note_signals() -> io::Result<()> {

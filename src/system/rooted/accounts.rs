@@ -19,6 +19,15 @@ pub(super) fn user(passwd: &str, name_or_number: &str) -> Option<User> {
         .or_else(by_number)
 }
 
+/// A group's number, by name or number.
+pub(super) fn group_number(groups: &str, name_or_number: &str) -> Option<u32> {
+    let named = lines(groups).filter_map(|fields| named(&fields));
+    let number = named
+        .filter(|(name, _)| name == name_or_number)
+        .map(|(_, number)| number);
+    number.chain(name_or_number.parse().ok()).next()
+}
+
 /// A group's name (or its number, where it has no name), by name or number.
 pub(super) fn group(groups: &str, name_or_number: &str) -> Option<String> {
     let groups = || lines(groups).filter_map(|fields| named(&fields));

@@ -1,0 +1,251 @@
+//! The program: whether it is there, and whether it may be executed (203/EXEC).
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    Check, Finding, Patient,
+    patient::quoted,
+    places::{described, mount_of, options},
+};
+use crate::{program::Interpreter, system::EntryKind};
+
+pub(super) const CHECKS: &[Check] = &[
+    Check::error(
+        "program-missing",
+        [
+            "the program of a command is not there",
+            "the first word of `service.command` and `pre_start`, the folders of PATH",
+            "the program of nearly that name, if there is one",
+        ],
+        missing,
+    ),
+    Check::error(
+        "script-missing",
+        [
+            "the script that the interpreter is given is not there, in the folder it is started in",
+            "the first argument of an interpreter, from `service.working_directory`",
+            "the folder that has it",
+        ],
+        script_missing,
+    ),
+    Check::error(
+        "program-not-executable",
+        ["the program has no execute bit", "its mode", "`chmod a+x`"],
+        not_executable,
+    ),
+    Check::error(
+        "mount-noexec",
+        [
+            "the program lies on a file system whose programs are not executed",
+            "`/proc/self/mounts`",
+            "`mount -o remount,exec`",
+        ],
+        noexec,
+    ),
+    Check::error(
+        "program-closed",
+        [
+            "the app's user may not execute the program, or not read the script",
+            "the program and its script, asked as that user",
+            "`chmod a+rx`, `chmod a+r`",
+        ],
+        closed,
+    ),
+];
+
+/// The programs of a start that are there.
+pub(super) fn there<'a>(patient: &'a Patient) -> impl Iterator<Item = PathBuf> + 'a {
+    let commands = patient.service.pre_start.iter().chain([&patient.service.command]);
+    let programs = commands.filter_map(|argv| argv.first()).map(PathBuf::from);
+    programs.filter(|program| matches!(patient.look.target(program), Ok(Some(entry)) if entry.kind == EntryKind::File))
+}
+
+fn missing(patient: &Patient) -> Vec<Finding> {
+    let service = patient.service;
+    let commands = service.pre_start.iter().chain([&service.command]);
+    let absent = commands.filter(|argv| {
+        let program = argv.first().map(Path::new);
+        program.is_some_and(|program| !program.is_absolute() || matches!(patient.look.target(program), Ok(None)))
+    });
+    absent
+        .map(|argv| {
+            let (program, is_command) = (&argv[0], *argv == service.command);
+            let finding = Finding::new(format!("there is no program {program}"));
+            let finding = if program.contains('/') {
+                finding.seen("nothing is there")
+            } else {
+                finding.seen(format!("searched: {}", patient.variable("PATH").unwrap_or_default()))
+            };
+            match instead(patient, program) {
+                Some(other) if is_command => finding.edit(patient, "service.command", with_program(argv, &other)),
+                Some(other) => finding.by_hand(format!("there is {}", other.display())),
+                None => finding.by_hand("install it, or write the path of one that is there"),
+            }
+        })
+        .collect()
+}
+
+/// The command with another program, as TOML.
+pub(super) fn with_program(argv: &[String], program: &Path) -> String {
+    let mut words = vec![program.to_string_lossy().into_owned()];
+    words.extend_from_slice(&argv[1..]);
+    list(&words)
+}
+
+/// A list of strings as TOML.
+pub(super) fn list(words: &[String]) -> String {
+    let words: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
+    format!("[{}]", words.join(", "))
+}
+
+/// A program that is there under that name, or nearly that name: where a virtual environment of the app has one, that.
+fn instead(patient: &Patient, program: &str) -> Option<PathBuf> {
+    const NEAR: f64 = 0.9;
+    let name = Path::new(program).file_name()?.to_string_lossy().into_owned();
+    let folder = &patient.service.working_directory;
+    let environments = ["venv/bin", ".venv/bin", "env/bin", "bin"].map(|place| folder.join(place));
+    let folders: Vec<_> = environments.into_iter().chain(patient.path()).collect();
+    if let Some(found) = patient.look.find_program(&name, &folders) {
+        return Some(found);
+    }
+    let mut best: Option<(f64, PathBuf)> = None;
+    for path in folders
+        .iter()
+        .flat_map(|folder| patient.look.list(folder).unwrap_or_default())
+    {
+        let likeness = strsim::jaro_winkler(&name, &path.file_name()?.to_string_lossy());
+        if likeness > NEAR && best.as_ref().is_none_or(|(most, _)| likeness > *most) {
+            best = Some((likeness, path));
+        }
+    }
+    best.map(|(_, path)| path)
+}
+
+/// The script that an interpreter is given: its first argument that is no option.
+pub(super) fn script(patient: &Patient, argv: &[String]) -> Option<PathBuf> {
+    const INTERPRETERS: [&str; 9] = ["python", "pypy", "node", "ruby", "perl", "php", "sh", "bash", "dash"];
+    let (program, words) = argv.split_first()?;
+    let name = Path::new(program).file_name()?.to_string_lossy().into_owned();
+    let is_interpreter = INTERPRETERS.iter().any(|known| {
+        let rest = name.strip_prefix(known);
+        rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '.'))
+    });
+    if !is_interpreter {
+        return None;
+    }
+    // What follows these is code or a module, no file.
+    let is_code = |word: &&String| matches!(word.as_str(), "-c" | "-m" | "-e" | "-p" | "--eval" | "--print" | "-");
+    let mut words = words.iter();
+    let first = words.find(|word| is_code(word) || !word.starts_with('-'))?;
+    (!is_code(&first)).then(|| patient.place(first))
+}
+
+fn script_missing(patient: &Patient) -> Vec<Finding> {
+    let service = patient.service;
+    if !matches!(patient.look.target(&service.working_directory), Ok(Some(_))) {
+        return Vec::new(); // then that is what is missing
+    }
+    let Some(script) = script(patient, &service.command) else {
+        return Vec::new();
+    };
+    if !matches!(patient.look.target(&script), Ok(None)) {
+        return Vec::new();
+    }
+    let finding = Finding::new(format!("there is no {}", script.display()))
+        .seen(format!("it is started in {}", service.working_directory.display()));
+    let name = script.strip_prefix(&service.working_directory).unwrap_or(&script);
+    match folder_with(patient, name) {
+        Some(folder) => finding.edit(
+            patient,
+            "service.working_directory",
+            format!("{:?}", folder.to_string_lossy()),
+        ),
+        None => finding.by_hand("put it there, or correct service.command or service.working_directory"),
+    }
+    .only()
+}
+
+/// The manifest's folder, or one within that or the working directory, that has the script.
+fn folder_with(patient: &Patient, name: &Path) -> Option<PathBuf> {
+    let bases = [
+        patient.service.manifest.parent(),
+        Some(patient.service.working_directory.as_path()),
+    ];
+    let mut places: Vec<PathBuf> = bases.into_iter().flatten().map(Path::to_path_buf).collect();
+    for base in places.clone() {
+        places.extend(patient.look.list(&base).unwrap_or_default());
+    }
+    let has_it = |folder: &PathBuf| matches!(patient.look.target(&folder.join(name)), Ok(Some(_)));
+    places.into_iter().find(has_it)
+}
+
+fn not_executable(patient: &Patient) -> Vec<Finding> {
+    there(patient)
+        .filter_map(|program| {
+            let entry = patient.look.target(&program).ok().flatten()?;
+            (entry.mode & 0o111 == 0).then(|| {
+                Finding::new(format!("{} is not executable", program.display()))
+                    .seen(described(patient, &program, &entry))
+                    .run(format!("chmod a+x {}", quoted(&program)))
+            })
+        })
+        .collect()
+}
+
+fn closed(patient: &Patient) -> Vec<Finding> {
+    if patient.is_root() {
+        return Vec::new();
+    }
+    let user = patient.user_name();
+    let mut findings = Vec::new();
+    for program in there(patient) {
+        let Ok(Some(entry)) = patient.look.target(&program) else {
+            continue;
+        };
+        // Who cannot even come near it, is told so by another check.
+        if entry.mode & 0o111 != 0 && patient.may("-e", &program) && !patient.may("-x", &program) {
+            let finding = Finding::new(format!("{user} may not execute {}", program.display()));
+            let finding = finding.seen(described(patient, &program, &entry));
+            findings.push(finding.run(format!("chmod a+rx {}", quoted(&program))));
+        } else if Interpreter::of(patient.look, &program).is_some()
+            && patient.may("-x", &program)
+            && !patient.may("-r", &program)
+        {
+            let finding = Finding::new(format!(
+                "{user} may execute {}, but its interpreter may not read it",
+                program.display()
+            ));
+            let finding = finding.seen(described(patient, &program, &entry));
+            findings.push(finding.run(format!("chmod a+r {}", quoted(&program))));
+        }
+    }
+    if let Some(script) = script(patient, &patient.service.command)
+        && let Ok(Some(entry)) = patient.look.target(&script)
+        && patient.may("-e", &script)
+        && !patient.may("-r", &script)
+    {
+        let finding = Finding::new(format!("{user} may not read {}", script.display()));
+        let finding = finding.seen(described(patient, &script, &entry));
+        findings.push(finding.run(format!("chmod a+r {}", quoted(&script))));
+    }
+    findings
+}
+
+fn noexec(patient: &Patient) -> Vec<Finding> {
+    let mounts = patient.look.read(Path::new("/proc/self/mounts")).unwrap_or_default();
+    let mounts = String::from_utf8_lossy(&mounts);
+    there(patient)
+        .filter_map(|program| {
+            let (place, _) = mount_of(&mounts, &program);
+            let is_noexec = options(&mounts, &place).iter().any(|option| option == "noexec");
+            is_noexec.then(|| {
+                Finding::new(format!("nothing on {} is executed", place.display()))
+                    .seen(format!(
+                        "it is mounted with noexec, and {} lies there",
+                        program.display()
+                    ))
+                    .run(format!("mount -o remount,exec {}", quoted(&place)))
+            })
+        })
+        .collect()
+}

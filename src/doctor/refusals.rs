@@ -1,0 +1,164 @@
+//! What the app said last of what it was refused: by its profile, or by the permissions of files.
+
+use std::path::Path;
+
+use super::{
+    Check, Finding, Patient,
+    output::{line_with, path_in},
+    patient::quoted,
+    program::list,
+};
+use crate::{service::Profile, system::EntryKind};
+
+pub(super) const CHECKS: &[Check] = &[
+    Check::error(
+        "read-only-folder",
+        [
+            "it writes where its profile lets it read only",
+            "the app's last lines (Read-only file system), `security.profile`",
+            "the folder in `security.writable_directories`",
+        ],
+        read_only,
+    ),
+    Check::error(
+        "device-refused",
+        [
+            "it opens a device that its profile keeps from it",
+            "the app's last lines (Operation not permitted: /dev/…), `security.devices`",
+            "the device in `security.devices`",
+        ],
+        device_refused,
+    ),
+    Check::error(
+        "new-privileges",
+        [
+            "it calls sudo, or another program that is somebody else's, which its profile denies",
+            "the app's last lines (no new privileges)",
+            "`security.profile = \"none\"`, or better no sudo: another `service.user`, `security.capabilities`",
+        ],
+        new_privileges,
+    ),
+    Check::error(
+        "permission-denied",
+        [
+            "its user may not read or write a file",
+            "the app's last lines (Permission denied), the file's mode",
+            "`chown` to its user",
+        ],
+        denied,
+    ),
+];
+
+fn read_only(patient: &Patient) -> Vec<Finding> {
+    let security = &patient.service.security;
+    let Some(line) = line_with(patient, &["Read-only file system", "EROFS"]) else {
+        return Vec::new();
+    };
+    let finding = Finding::new("it writes where it may only read").seen(line);
+    let Some(path) = path_in(line).filter(|_| security.profile != Profile::None) else {
+        return finding
+            .by_hand("name the folder in security.writable_directories")
+            .only();
+    };
+    let is_folder = matches!(patient.look.target(&path), Ok(Some(entry)) if entry.kind == EntryKind::Folder);
+    let folder = if is_folder {
+        path.as_path()
+    } else {
+        path.parent().unwrap_or(&path)
+    };
+    let mut folders: Vec<_> = security
+        .writable
+        .iter()
+        .map(|folder| folder.to_string_lossy().into_owned())
+        .collect();
+    folders.push(folder.to_string_lossy().into_owned());
+    finding
+        .seen(format!("its profile is {}", security.profile))
+        .edit(patient, "security.writable_directories", list(&folders))
+        .only()
+}
+
+fn device_refused(patient: &Patient) -> Vec<Finding> {
+    let security = &patient.service.security;
+    let line = line_with(
+        patient,
+        &["Operation not permitted", "No such file or directory", "EPERM"],
+    );
+    let Some((line, path)) = line.and_then(|line| Some((line, path_in(line)?))) else {
+        return Vec::new();
+    };
+    let is_there = matches!(patient.look.target(&path), Ok(Some(entry)) if entry.kind == EntryKind::Other);
+    if security.profile == Profile::None || !path.starts_with("/dev") || !is_there {
+        return Vec::new();
+    }
+    let mut devices = security.devices.clone();
+    devices.push(path.to_string_lossy().into_owned());
+    Finding::new(format!("its profile keeps {} from it", path.display()))
+        .seen(line)
+        .seen(format!("its profile is {}", security.profile))
+        .edit(patient, "security.devices", list(&devices))
+        .only()
+}
+
+fn new_privileges(patient: &Patient) -> Vec<Finding> {
+    let signs = ["no new privileges", "effective uid is not 0", "must be setuid root"];
+    let Some(line) = line_with(patient, &signs).filter(|_| patient.service.security.profile != Profile::None) else {
+        return Vec::new();
+    };
+    Finding::new("it calls what takes on somebody else's rights, which its profile denies")
+        .seen(line)
+        .seen(format!("its profile is {}", patient.service.security.profile))
+        .edit(patient, "security.profile", "\"none\"")
+        .by_hand("better without: run it as the user it needs, or give it a capability (security.capabilities)")
+        .only()
+}
+
+fn denied(patient: &Patient) -> Vec<Finding> {
+    let Some(line) = line_with(patient, &["Permission denied", "EACCES"]) else {
+        return Vec::new();
+    };
+    let finding = Finding::new("its user may not use a file").seen(line);
+    let Some(path) = path_in(line).filter(|path| !path.starts_with("/dev") && !path.starts_with("/proc")) else {
+        return Vec::new(); // it may as well be a socket, or a port
+    };
+    let user = patient.user_name();
+    let there = path
+        .ancestors()
+        .find(|path| matches!(patient.look.target(path), Ok(Some(_))));
+    let Some(there) = there.filter(|there| !is_of_the_system(there)) else {
+        return finding
+            .by_hand(format!("let {user} use {}, or another place", path.display()))
+            .only();
+    };
+    let entry = patient.look.target(there).ok().flatten();
+    let seen = entry.map_or_else(String::new, |entry| super::places::described(patient, there, &entry));
+    finding
+        .seen(seen)
+        .run(format!("chown {} {}", shell_words::quote(&user), quoted(there)))
+        .only()
+}
+
+/// Folders that are nobody's to give away.
+fn is_of_the_system(path: &Path) -> bool {
+    let is_one = |of: &str| path.starts_with(of);
+    let is_top = path.components().count() <= 2;
+    is_top
+        || ["/etc", "/usr", "/bin", "/sbin", "/lib", "/boot", "/root", "/sys"]
+            .into_iter()
+            .any(is_one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_the_systems_is_not_given_away() {
+        for path in ["/", "/srv", "/home", "/etc/x", "/usr/lib/x"] {
+            assert!(is_of_the_system(Path::new(path)), "{path}");
+        }
+        for path in ["/srv/app", "/home/alice", "/var/lib/app"] {
+            assert!(!is_of_the_system(Path::new(path)), "{path}");
+        }
+    }
+}
