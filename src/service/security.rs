@@ -22,6 +22,15 @@ pub struct Security {
     pub needs: Needs,
 }
 
+impl Security {
+    /// Whether more is asked for than what an app has that asks for nothing.
+    pub fn is_demanding(&self) -> bool {
+        self.profile == Profile::Strict
+            || self.network != Network::Any
+            || !(self.writable.is_empty() && self.devices.is_empty() && self.capabilities.is_empty())
+    }
+}
+
 /// How much is taken away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -255,7 +255,7 @@ fn list(root: &Path, path: &Path, listing: &mut BTreeMap<String, String>) {
     }
 }
 
-/// A fresh root filesystem, `root` in a folder of its own; by what it is removed again. `layers` lie over the base.
+/// A fresh root filesystem, `root` in a folder of its own; by what it is removed again.
 pub(super) fn overlay(name: &str, layers: &[PathBuf]) -> (String, PathBuf) {
     sweep();
     let name = format!("{name}-{}", std::process::id());
@@ -263,9 +263,10 @@ pub(super) fn overlay(name: &str, layers: &[PathBuf]) -> (String, PathBuf) {
     for part in ["up", "work", "root"] {
         fs::create_dir_all(folder.join(part)).unwrap();
     }
+    let base = base();
     let layers: Vec<_> = layers
         .iter()
-        .chain([&base()])
+        .chain([&base])
         .map(|layer| layer.display().to_string())
         .collect();
     let options = format!(
