@@ -64,8 +64,7 @@ impl Home {
 
     /// A manifest `NAME.toml`: what is in its `[service]`, and the tables behind it.
     pub fn app(&self, name: &str, service: &str) {
-        // What the supervisor cannot do by itself would be told each time.
-        let text = format!("[app]\nname = \"{name}\"\n[security]\nprofile = \"none\"\n[service]\n{service}\n");
+        let text = format!("[app]\nname = \"{name}\"\n[service]\n{service}\n");
         fs::write(self.path(&format!("{name}.toml")), text).unwrap();
     }
 
