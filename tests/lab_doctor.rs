@@ -628,6 +628,127 @@ fn a_users_failures_are_found_first_and_repaired_as_printed() {
     as_web("autoglm-boot uninstall mine").expect(0);
 }
 
+/// What lets others in: the check, the manifest's own lines, how it is made, and what a person does of the repair.
+const OPENINGS: &[(&str, &str, &str, &str)] = &[
+    ("open-to-others", "service.user = \"root\"\n", "chown -R app .", ""),
+    (
+        "open-to-others",
+        "service.user = \"root\"\nservice.working_directory = \"/srv\"\n",
+        "chown root . serve.py; chown app run",
+        "",
+    ),
+    (
+        "open-to-others",
+        "service.user = \"root\"\n",
+        "chown -R root:app .; chmod g+w run",
+        "",
+    ),
+    (
+        "open-to-others",
+        "service.user = \"root\"\nservice.command = [\"/usr/bin/python3\", \"serve.py\", \"8601\"]\n",
+        "chown -R root .; chmod o+w serve.py",
+        "",
+    ),
+    (
+        "open-to-others",
+        "service.user = \"root\"\nservice.command = [\"deep/er/run\"]\nservice.working_directory = \"/srv\"\n",
+        "mkdir -p deep/er; cp run deep/er; chown -R root .; chmod 777 deep",
+        "",
+    ),
+    ("open-to-others", "service.user = \"app\"\n", "chmod 777 .", ""),
+    (
+        "secret-in-manifest",
+        "service.user = \"app\"\nservice.environment.API_TOKEN = \"hidden-one\"\n",
+        "",
+        "sed -i /API_TOKEN/d app.toml",
+    ),
+    (
+        "secret-in-manifest",
+        "service.user = \"app\"\nservice.command = [\"./run\", \"--api-key=hidden-two\"]\n",
+        "",
+        "sed -i /api-key/d app.toml; sed -i '1i service.command = [\"./run\"]' app.toml",
+    ),
+    (
+        "secret-in-manifest",
+        "service.user = \"app\"\nservice.environment.DATABASE = \"postgres://app:hidden-three@db/x\"\n",
+        "",
+        "sed -i /DATABASE/d app.toml",
+    ),
+    (
+        "secret-readable",
+        "service.user = \"app\"\nservice.environment_files = [\"a.env\"]\n",
+        "echo DB_PASSWORD=hidden-four >a.env; chmod 644 a.env",
+        "",
+    ),
+    (
+        "listens-on-all",
+        "service.user = \"app\"\nservice.command = [\"python3\", \"-m\", \"http.server\", \"8602\", \"--bind\", \"0.0.0.0\"]\n",
+        "",
+        "",
+    ),
+    (
+        "listens-on-all",
+        "service.user = \"app\"\nservice.command = [\"python3\", \"-m\", \"http.server\", \"8603\"]\nreadiness.http = \"http://127.0.0.1:8603/\"\n",
+        "",
+        "echo 'security.network = \"loopback\"' >>app.toml",
+    ),
+];
+
+/// They keep nothing from running: an install goes well, and tells them; doctor has the repair.
+#[test]
+fn what_lets_others_in_is_told_by_install_and_repaired_as_printed() {
+    let lab = Lab::with_program("doctor-open");
+    for (number, (id, lines, make, by_hand)) in OPENINGS.iter().enumerate() {
+        let name = format!("app{number}");
+        let folder = format!("/srv/{name}");
+        let command = if lines.contains("service.command") {
+            ""
+        } else {
+            "service.command = [\"run\"]\n"
+        };
+        let settle = if lines.contains("readiness") {
+            ""
+        } else {
+            "readiness.settle = \"200ms\"\n"
+        };
+        let here = |text: &str| {
+            text.replace("\"run\"", "\"./run\"")
+                .replace("/srv\"", &format!("{folder}\""))
+        };
+        lab.write(&format!("{folder}/run"), RUN, 0o755);
+        lab.write(&format!("{folder}/serve.py"), SERVER, 0o644);
+        lab.write(
+            &format!("{folder}/app.toml"),
+            &here(&format!("app.name = \"{name}\"\n{command}{settle}{lines}")),
+            0o644,
+        );
+        lab.run(&format!("cd {folder}; chown -R app .; {make}")).expect(0);
+        let install = format!("autoglm-boot install -m {folder}/app.toml");
+        let told = lab.run(&install).expect(0).stderr;
+        let found = lab.run(&format!("autoglm-boot doctor {name}")).expect(0).stdout;
+        let (first, repairs) = first_finding(&found).unwrap_or_else(|| panic!("{id} {lines}: {found}"));
+        assert_eq!(first, *id, "{lines}: {found}");
+        let message = found
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("warning {id}: ")))
+            .unwrap();
+        let is_seen_only_when_it_runs = found.contains("is open to every address");
+        assert_ne!(told.contains(message), is_seen_only_when_it_runs, "{lines}: {told}");
+        assert!(
+            !told.contains("hidden-") && !found.contains("hidden-"),
+            "a secret is told: {told}{found}"
+        );
+        let done = repairs.iter().filter(|repair| carry_out(&lab, repair)).count();
+        assert!(done > 0 || !by_hand.is_empty(), "{found}");
+        lab.run(&format!("cd {folder}; true; {by_hand}")).expect(0);
+        let told = lab.run(&install).expect(0).stderr;
+        assert!(!told.contains(message), "after {repairs:?}: {told}");
+        let after = lab.run(&format!("autoglm-boot doctor {name}")).expect(0).stdout;
+        assert_eq!(after, format!("{name}: nothing found\n"), "after {repairs:?}");
+        lab.run(&format!("autoglm-boot uninstall {name}")).expect(0);
+    }
+}
+
 #[test]
 fn requirements_are_checked_before_anything_is_written_unless_that_is_skipped_aloud() {
     let lab = Lab::with_program("doctor-requires");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{
     Check, Finding, Patient,
     patient::quoted,
-    program::{there, with_program},
+    program::{text, there, with_program},
 };
 use crate::{
     program::{Elf, Interpreter, Kind},
@@ -220,7 +220,7 @@ fn without_library(patient: &Patient, program: &Path, first: &str, absent: &[Str
     let has_it = |place: &&PathBuf| matches!(patient.look.target(&place.join(first)), Ok(Some(_)));
     match places.iter().find(has_it) {
         Some(place) => {
-            let value = format!("{:?}", place.to_string_lossy());
+            let value = text(&place.to_string_lossy());
             finding.edit(patient, "service.environment.LD_LIBRARY_PATH", value)
         }
         None => finding.by_hand(format!("install the package that has {first}")),
