@@ -145,6 +145,12 @@ const FILES: &[Case] = &[
         "mkdir disk; mount -t tmpfs -o size=1M none disk; dd if=/dev/zero of=disk/full bs=1M 2>/dev/null; chmod 777 disk",
     ),
     Case(
+        "no-space",
+        Before,
+        "service.command = [\"/bin/sh\", \"-c\", \"dd if=/dev/zero of=/srv/APP/disk/x bs=900K count=1 && exec sleep infinity; rm disk/x; exit 1\"]\nsecurity.writable_directories = [\"disk\"]\n",
+        "mkdir disk; mount -t tmpfs -o size=512K none disk; chmod 777 disk",
+    ),
+    Case(
         "permission-denied",
         Before,
         "service.command = [\"/bin/sh\", \"-c\", \"echo x >/srv/APP/log/x && exec sleep infinity\"]\n",
@@ -184,6 +190,12 @@ const RUNS: &[Case] = &[
         Before,
         "",
         "printf '[Service]\\nExecStart=/bin/sleep 1\\n' >/etc/systemd/system/APP.service",
+    ),
+    Case(
+        "install-interrupted",
+        After,
+        "readiness.settle = \"2s\"\n",
+        "autoglm-boot install --restart -m app.toml >/dev/null 2>&1 & sleep 1; kill -KILL $!; wait; true",
     ),
     Case(
         "unit-removed",
@@ -385,6 +397,10 @@ const BY_HAND: &[(Case, &str)] = &[
             "cp /usr/bin/node server; mkdir /root/gone; mv /usr/lib/x86_64-linux-gnu/libcares.so.2* /root/gone; printf 'setInterval(() => 0, 1000)' >serve.py",
         ),
         "mv /root/gone/* /usr/lib/x86_64-linux-gnu",
+    ),
+    (
+        Case("requirement-memory", Before, "requirements.memory = \"100Ti\"\n", ""),
+        "sed -i s/100Ti/1Mi/ app.toml",
     ),
     (
         Case("manifest-wrong", Before, "restart.policy = \"sometimes\"\n", ""),
@@ -747,6 +763,29 @@ fn what_lets_others_in_is_told_by_install_and_repaired_as_printed() {
         assert_eq!(after, format!("{name}: nothing found\n"), "after {repairs:?}");
         lab.run(&format!("autoglm-boot uninstall {name}")).expect(0);
     }
+}
+
+/// An app of which only a journal speaks.
+#[test]
+fn a_first_install_that_was_cut_short_is_told_of_and_the_next_one_succeeds() {
+    let lab = Lab::with_program("doctor-cut");
+    lab.write("/srv/cut/app.toml", "app.name = \"cut\"\nservice.user = \"app\"\nservice.command = [\"sleep\", \"infinity\"]\nreadiness.settle = \"2s\"\n", 0o644);
+    lab.run("autoglm-boot install -m /srv/cut >/dev/null 2>&1 & sleep 1; kill -KILL $!; wait; true")
+        .expect(0);
+    for command in [
+        "autoglm-boot doctor cut",
+        "autoglm-boot doctor",
+        "autoglm-boot doctor -m /srv/cut/app.toml",
+    ] {
+        let told = lab.run(command).expect(1).stdout;
+        assert_eq!(
+            first_finding(&told).unwrap().0,
+            "install-interrupted",
+            "{command}: {told}"
+        );
+    }
+    lab.run("autoglm-boot install -m /srv/cut").expect(0);
+    assert_eq!(lab.run("autoglm-boot doctor").expect(0).stdout, "cut: nothing found\n");
 }
 
 #[test]

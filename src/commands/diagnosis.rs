@@ -47,7 +47,8 @@ pub(super) fn of_manifest(
     Ok((service.name, findings))
 }
 
-/// Examines an installed app: the version that is installed. None where nothing is known of it.
+/// Examines an installed app: the version that is installed; or tells that its first install was cut short. None where nothing
+/// is known of it.
 pub(super) fn of_installed(
     context: &Context,
     backend: &dyn Backend,
@@ -55,7 +56,8 @@ pub(super) fn of_installed(
 ) -> Result<Option<Vec<Finding>>, Failure> {
     let store = backend.store();
     if store.receipt(name, context.system)?.is_none() {
-        return Ok(None);
+        let cut_short = doctor::cut_short(context.system, store.root(), name);
+        return Ok(cut_short.map(|finding| vec![finding]));
     }
     let Some(service) = store.service(name, context.system) else {
         let message = format!("{name}: what is installed of it is its owner's only to read");

@@ -134,6 +134,7 @@ fn tell(context: &mut Context, service: &Service, offline: &Assessment, live: Op
             None => points.push((point.exposure, vec![point])),
         }
     }
+    points.sort_by(|(one, _), (other, _)| other.total_cmp(one));
     for (sum, alike) in points {
         let more = match alike.len() {
             1 => format!(" {}", alike[0].what),
