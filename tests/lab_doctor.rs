@@ -262,7 +262,7 @@ const RUNS: &[Case] = &[
     Case(
         "port-privileged",
         Before,
-        "service.command = [\"python3\", \"serve.py\", \"81\"]\nreadiness.http = \"http://127.0.0.1:81/\"\nsecurity.profile = \"none\"\n",
+        "service.command = [\"python3\", \"serve.py\", \"81\"]\nreadiness.http = \"http://127.0.0.1:81/\"\nsecurity.profile = \"none\"\nrestart.delay = \"200ms\"\n",
         "",
     ),
     Case(

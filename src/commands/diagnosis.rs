@@ -38,9 +38,10 @@ pub(super) fn of_manifest(
     let (checked, problems) = check::drafted(&manifest, &wish, look);
     let service = checked.service;
     let store = context.host.store(service.scope);
-    let backend = match store.receipt(&service.name, look)? {
-        Some(receipt) => backend::named(&context.host, &receipt.backend, service.scope)?,
-        None => super::native(context, service.scope)?,
+    let backend = match (trouble, store.receipt(&service.name, look)?) {
+        (Some(trouble), _) => backend::named(&context.host, trouble.backend, service.scope)?,
+        (None, Some(receipt)) => backend::named(&context.host, &receipt.backend, service.scope)?,
+        (None, None) => super::native(context, service.scope)?,
     };
     let source = (Source::Manifest, &service, problems.as_slice());
     let findings = examined(context, backend.as_ref(), source, trouble)?;

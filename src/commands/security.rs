@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Context, Outcome, backend_of, checked, meant, not_installed};
+use super::{Context, Outcome, backend_of, checked, meant, native, not_installed};
 use crate::{
-    backend::{Backend as _, Rendered, systemd::Systemd},
+    backend::{self, Backend as _, Rendered, systemd::Systemd},
     cli,
     exit::{Exit, Failure},
     exposure::{Assessment, Point, assessment},
@@ -22,7 +22,7 @@ pub(super) fn run(context: &mut Context, args: &cli::Security) -> Outcome {
     };
     let systemd = Systemd::new(&context.host, service.scope);
     let rendered = systemd.render(&service)?;
-    for loss in rendered.losses.iter().filter(|loss| loss.starts_with("security.")) {
+    for loss in losses(context, &service)? {
         context.report.warn(&format!("not expressed as written: {loss}"));
     }
     let offline = of_text(context, &rendered, service.security.profile)?;
@@ -39,6 +39,19 @@ pub(super) fn run(context: &mut Context, args: &cli::Security) -> Outcome {
         "live": live.map_or(Value::Null, |live| json!({ "exposure": live.exposure, "points": live.points })),
     });
     Ok((Exit::Ok, answer))
+}
+
+/// What of it whoever keeps the app, or would, cannot give.
+fn losses(context: &Context, service: &Service) -> Result<Vec<String>, Failure> {
+    let scope = service.scope;
+    let receipt = context.host.store(scope).receipt(&service.name, context.system)?;
+    let keeper = match receipt {
+        Some(receipt) => backend::named(&context.host, &receipt.backend, scope)?,
+        None => native(context, scope)?,
+    };
+    let mut losses = keeper.render(service)?.losses;
+    losses.retain(|loss| loss.starts_with("security.") || loss.starts_with("[security]"));
+    Ok(losses)
 }
 
 /// The installed app that is meant.
