@@ -182,7 +182,7 @@ const FILES: &[Case] = &[
     ),
 ];
 
-/// Units, dependencies, ports, ends, requirements.
+/// Units, dependencies, ports, health.
 const RUNS: &[Case] = &[
     Case("unit-masked", Before, "", "systemctl -q mask APP"),
     Case(
@@ -259,6 +259,10 @@ const RUNS: &[Case] = &[
         "service.command = [\"/bin/sh\", \"-c\", \"rm -f sick; exec python3 serve.py 8205\"]\nhealth = { http = \"http://127.0.0.1:8205/\", interval = \"200ms\", retries = 1, action = \"none\" }\n",
         "touch sick; until autoglm-boot status APP | grep -q unhealthy; do sleep 0.1; done",
     ),
+];
+
+/// Ends, and requirements.
+const ENDS: &[Case] = &[
     Case(
         "port-privileged",
         Before,
@@ -528,8 +532,14 @@ fn failures_of_files_are_found_first_and_repaired_as_printed() {
 #[test]
 fn failures_of_runs_are_found_first_and_repaired_as_printed() {
     let lab = Lab::with_program("doctor-runs");
-    with_wheels(&lab);
     all(&lab, RUNS.iter().map(|case| (case, "")));
+}
+
+#[test]
+fn failures_that_end_it_are_found_first_and_repaired_as_printed() {
+    let lab = Lab::with_program("doctor-ends");
+    with_wheels(&lab);
+    all(&lab, ENDS.iter().map(|case| (case, "")));
 }
 
 #[test]

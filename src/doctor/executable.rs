@@ -8,7 +8,7 @@ use super::{
     program::{text, there, with_program},
 };
 use crate::{
-    program::{Elf, Interpreter, Kind},
+    program::{Elf, Interpreter, Kind, way},
     system::Cmd,
 };
 
@@ -181,6 +181,8 @@ fn library_missing(patient: &Patient) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for program in there(patient) {
         let program = Interpreter::of(patient.look, &program).map_or(program, |of| of.program);
+        // Libraries beside a program are beside what its links lead to ($ORIGIN, ld.so(8)).
+        let program = way(patient.look, &program).pop().unwrap_or(program);
         let Some(Kind::Elf(Elf {
             loader: Some(loader), ..
         })) = Kind::of(patient.look, &program)
