@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -243,6 +244,96 @@ def logs():
         shutil.rmtree(folder)
 
 
+NEIGHBOUR = """import http.server
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Page).serve_forever()
+"""
+
+
+def latencies(port, is_over):
+    """Milliseconds that a neighbour's answers take, one every 10 ms, until it is over."""
+    import http.client
+    taken = []
+    while not is_over():
+        begun = time.monotonic()
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("GET", "/")
+        assert connection.getresponse().status == 200
+        connection.close()
+        taken.append((time.monotonic() - begun) * 1000)
+        time.sleep(0.01)
+    return taken
+
+
+def on_disk(folder):
+    """Bytes of a log's files, the oldest first: one that is put aside meanwhile is met once at the most."""
+    size = 0
+    for path in sorted(folder.glob("app.log*"), reverse=True):
+        try:
+            size += path.stat().st_size
+        except FileNotFoundError:
+            pass
+    return size
+
+
+def flood():
+    """A gibibyte of lines into log files, and what a neighbour that another supervisor keeps notices of it."""
+    size, limit = 1 << 30, (1 << 20) * 4
+    print("\n| A flood of 1 GiB into log files | s | a neighbour's answer: median ms | ratio | 99 % ms | ratio | most MiB on disk | of |"
+          "\n|---|---|---|---|---|---|---|---|")
+    with socket.socket() as any_one:
+        any_one.bind(("127.0.0.1", 0))
+        port = any_one.getsockname()[1]
+    folder = pathlib.Path(tempfile.mkdtemp(dir=os.environ.get("BENCH_FOLDER")))
+    env = {**os.environ, "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder), "XDG_STATE_HOME": str(folder)}
+    ours = lambda *words: subprocess.run([PROGRAM, *words], env=env, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    embedded = ["--backend", "embedded"] if os.path.exists("/run/systemd/system") else []
+    (folder / "neighbour.py").write_text(NEIGHBOUR.replace("PORT", str(port)))
+    (folder / "neighbour.toml").write_text(
+        f'[app]\nname = "neighbour"\n[service]\ncommand = ["python3", "neighbour.py"]\n'
+        f'[health]\nhttp = "http://127.0.0.1:{port}/"\ninterval = "1s"\n')
+    ours("install", "-q", "--user", *embedded, "-m", "neighbour.toml")
+    end = time.monotonic() + 5
+    rest = sorted(latencies(port, lambda: time.monotonic() > end))
+    middle, late = statistics.median(rest), rest[len(rest) * 99 // 100]
+    print(f"| at rest | | {middle:.2f} | 1.00 | {late:.2f} | 1.00 | | |")
+    said, most = folder / "said", 0
+
+    def row(name, begin):
+        """What is noticed of a flood, from its begin until all of it is said."""
+        nonlocal most
+        most, begun = 0, time.monotonic()
+
+        def is_said():
+            nonlocal most
+            most = max(most, on_disk(folder / "logs"))
+            return said.exists()
+
+        begin()
+        taken = sorted(latencies(port, is_said))
+        took, flooded, worst = time.monotonic() - begun, statistics.median(taken), taken[len(taken) * 99 // 100]
+        print(f"| {name} | {took:.1f} | {flooded:.2f} | {flooded / middle:.2f} | {worst:.2f} | {worst / late:.2f} "
+              + (f"| {most / 2**20:.2f} | {limit / 2**20:.0f} |" if most else "| | |"))
+        said.unlink()
+
+    flood = f"yes {'x' * 99} | head -c {size}"
+    row("into `cat`, without us", lambda: subprocess.Popen(["sh", "-c", f"{flood} | cat >/dev/null; touch {said}"]))
+    script = json.dumps(f"{flood}; touch {said}; exec sleep 1000")
+    for name, rate in (("the default rate limit", ""), ("no rate limit", 'rate_limit = { burst = 0, interval = "0s" }')):
+        (folder / "app.toml").write_text(
+            f'[app]\nname = "flood"\n[service]\ncommand = ["sh", "-c", {script}]\n[readiness]\nsettle = "1ms"\n'
+            f'[logging]\nfile = "logs/app.log"\nmax_size = "1Mi"\nmax_files = 3\n{rate}\n')
+        row(name, lambda: ours("install", "-q", "--user", "--no-wait", *embedded, "-m", "app.toml"))
+        ours("uninstall", "-q", "--user", "flood")
+    ours("uninstall", "-q", "--user", "neighbour")
+    shutil.rmtree(folder)
+
+
 if __name__ == "__main__":
-    for part in sys.argv[2:] or ["rest", "crash", "logs"]:
+    for part in sys.argv[2:] or ["rest", "crash", "logs", "flood"]:
         globals()[part]()

@@ -1,28 +1,51 @@
 //! Manifest → [`Service`]: defaults filled in, paths made absolute, programs and accounts looked up. All problems at once.
 
-use std::{ops::Range, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, ops::Range, path::PathBuf, time::Duration};
 
 use crate::{
     manifest::{At, Manifest, Problem, Problems},
-    service::{Requirements, Resources, Scope, Security, Service, StartType},
-    system::{EntryKind, Probe, without_parents},
+    platform,
+    service::{Method, Os, Requirements, Resources, Scope, Security, Service, StartType},
+    system::{EntryKind, Probe},
 };
 
 mod account;
 mod address;
 mod carry;
+mod carry_windows;
 mod command;
 mod dependencies;
 mod logging;
+mod place;
 mod probes;
 mod restart;
 mod security;
+mod windows;
+
+pub use windows::SERVICE_ACCOUNTS;
 
 /// What the command line wishes.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Wish {
     /// `--system` or `--user`.
     pub scope: Option<Scope>,
+    /// The system the app is to run on.
+    pub os: Os,
+    /// Whether that is another machine, on which nothing can be looked up.
+    pub is_elsewhere: bool,
+    /// What is to start it on Windows, whatever the manifest says.
+    pub method: Option<Method>,
+}
+
+impl Default for Wish {
+    fn default() -> Self {
+        Self {
+            scope: None,
+            os: platform::OS,
+            is_elsewhere: false,
+            method: None,
+        }
+    }
 }
 
 /// A service, and what is worth a warning.
@@ -50,6 +73,9 @@ pub fn drafted(manifest: &Manifest, wish: &Wish, look: &dyn Probe) -> (Checked, 
     let mut checker = Checker {
         manifest,
         look,
+        os: wish.os,
+        is_elsewhere: wish.is_elsewhere,
+        method: wish.method,
         scope: scope(manifest, wish, look),
         problems: Vec::new(),
         warnings: Vec::new(),
@@ -64,17 +90,29 @@ pub fn drafted(manifest: &Manifest, wish: &Wish, look: &dyn Probe) -> (Checked, 
 }
 
 fn scope(manifest: &Manifest, wish: &Wish, look: &dyn Probe) -> Scope {
+    if wish.os == Os::Windows {
+        return wish
+            .scope
+            .unwrap_or_else(|| windows::default_scope(manifest, wish.method));
+    }
     let written = manifest.scope.as_ref().map(|scope| match scope.value.as_str() {
         "system" => Scope::System,
         _ => Scope::User,
     });
-    let default = if look.euid() == 0 { Scope::System } else { Scope::User };
+    let default = if wish.is_elsewhere || look.euid() == 0 {
+        Scope::System
+    } else {
+        Scope::User
+    };
     wish.scope.or(written).unwrap_or(default)
 }
 
 struct Checker<'a> {
     manifest: &'a Manifest,
     look: &'a dyn Probe,
+    os: Os,
+    is_elsewhere: bool,
+    method: Option<Method>,
     scope: Scope,
     problems: Vec<Problem>,
     warnings: Vec<String>,
@@ -86,13 +124,9 @@ impl Checker<'_> {
         self.check_own_path();
         let working_directory = self.working_directory();
         let run_as = self.run_as(&working_directory);
-        let path: Vec<_> = m
-            .service
-            .path
-            .iter()
-            .map(|folder| self.absolute(&folder.value))
-            .collect();
-        let health = self.health(&path, start_type(m));
+        let path: Vec<_> = m.service.path.iter().map(|folder| self.place(folder)).collect();
+        let start_type = self.start_type();
+        let health = self.health(&path, start_type);
         let service = Service {
             name: m.app.name.value.clone(),
             description: m.app.description.as_ref().unwrap_or(&m.app.name).value.clone(),
@@ -110,7 +144,7 @@ impl Checker<'_> {
                 .iter()
                 .map(|argv| self.command(argv, &path))
                 .collect(),
-            start_type: start_type(m),
+            start_type,
             start_timeout: or(m.service.start_timeout.as_ref(), 90),
             stop_timeout: or(m.service.stop_timeout.as_ref(), 30),
             stop_signal: m
@@ -119,7 +153,7 @@ impl Checker<'_> {
                 .as_ref()
                 .map_or("SIGTERM", |signal| &signal.value)
                 .into(),
-            restart: self.restart(start_type(m)),
+            restart: self.restart(start_type),
             dependencies: self.dependencies(&path),
             readiness: self.readiness(&path, health.as_ref()),
             health,
@@ -127,13 +161,21 @@ impl Checker<'_> {
             logging: self.logging(),
             requirements: self.requirements(),
             security: Security::default(),
-            raw_systemd: raw(m),
+            raw_systemd: raw(&m.raw),
+            windows: self.windows(),
+            raw_task: raw(&m.raw_task),
             path,
         };
-        self.check_carried(&service);
+        match self.os {
+            Os::Linux => self.check_carried(&service),
+            Os::Windows => self.check_carried_to_windows(&service),
+        }
         self.check_illness(&service.restart, service.health.as_ref());
         Service {
-            security: self.security(&service),
+            security: match self.os {
+                Os::Linux => self.security(&service),
+                Os::Windows => self.security_written(),
+            },
             ..service
         }
     }
@@ -147,11 +189,6 @@ impl Checker<'_> {
 
     fn lacking(&mut self, message: impl Into<String>, span: &Range<usize>, help: &str) {
         self.problems.push(Problem::machine(message, span).help(help));
-    }
-
-    /// Relative to the manifest's folder. Links stay as they are: the python of a virtual environment is one.
-    fn absolute(&self, text: &str) -> PathBuf {
-        without_parents(self.look, &self.manifest.folder().join(text))
     }
 
     /// What is kept and rendered is text: another name of the folder could not be written down.
@@ -172,9 +209,12 @@ impl Checker<'_> {
 
     fn working_directory(&mut self) -> PathBuf {
         let Some(written) = &self.manifest.service.working_directory else {
-            return self.absolute("");
+            return self.own_folder();
         };
-        let path = self.absolute(&written.value);
+        let path = self.place(written);
+        if self.is_elsewhere {
+            return path;
+        }
         match self.look.target(&path) {
             Ok(Some(entry)) if entry.kind == EntryKind::Folder => {}
             Ok(Some(_)) => self.lacking(
@@ -194,6 +234,23 @@ impl Checker<'_> {
             ),
         }
         path
+    }
+
+    fn start_type(&mut self) -> StartType {
+        let written = self.manifest.service.start_type.as_ref();
+        let written = written.map_or("exec", |at| at.value.as_str());
+        if self.os == Os::Windows && matches!(written, "notify" | "forking") {
+            self.warnings.push(format!(
+                "service.type: an app cannot be {written:?} on Windows; taken as \"exec\": it has started when its process has"
+            ));
+            return StartType::Exec;
+        }
+        match written {
+            "notify" => StartType::Notify,
+            "forking" => StartType::Forking,
+            "oneshot" => StartType::Oneshot,
+            _ => StartType::Exec,
+        }
     }
 
     fn environment(&mut self) -> Vec<(String, String)> {
@@ -228,8 +285,10 @@ impl Checker<'_> {
         let files = &self.manifest.service.environment_files;
         let mut paths = Vec::new();
         for file in files {
-            let path = self.absolute(&file.value);
-            if !matches!(self.look.target(&path), Ok(Some(entry)) if entry.kind == EntryKind::File) {
+            let path = self.place(file);
+            if !self.is_elsewhere
+                && !matches!(self.look.target(&path), Ok(Some(entry)) if entry.kind == EntryKind::File)
+            {
                 let help = "create it; it is yours: read at each start, never written by us";
                 self.lacking(format!("the file {} is not there", path.display()), &file.span, help);
             }
@@ -242,6 +301,7 @@ impl Checker<'_> {
         let written = &self.manifest.resources;
         if let Some(at) = &written.shared_memory
             && self.scope == Scope::User
+            && self.os == Os::Linux
         {
             self.wrong(
                 "a private /dev/shm needs privilege, which user scope has not",
@@ -275,15 +335,6 @@ impl Checker<'_> {
     }
 }
 
-fn start_type(manifest: &Manifest) -> StartType {
-    match manifest.service.start_type.as_ref().map(|at| at.value.as_str()) {
-        Some("notify") => StartType::Notify,
-        Some("forking") => StartType::Forking,
-        Some("oneshot") => StartType::Oneshot,
-        _ => StartType::Exec,
-    }
-}
-
 fn level_variable(manifest: &Manifest) -> &str {
     manifest
         .logging
@@ -292,9 +343,9 @@ fn level_variable(manifest: &Manifest) -> &str {
         .map_or("LOG_LEVEL", |at| &at.value)
 }
 
-fn raw(manifest: &Manifest) -> std::collections::BTreeMap<String, Vec<(String, String)>> {
-    let mut sections = std::collections::BTreeMap::<_, Vec<_>>::new();
-    for (section, directive, value) in &manifest.raw {
+fn raw(written: &[(String, String, At<String>)]) -> BTreeMap<String, Vec<(String, String)>> {
+    let mut sections = BTreeMap::<_, Vec<_>>::new();
+    for (section, directive, value) in written {
         sections
             .entry(section.clone())
             .or_default()

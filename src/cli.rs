@@ -8,7 +8,11 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::service::Scope;
+use crate::{
+    check::Wish,
+    platform,
+    service::{Method, Os, Scope},
+};
 
 /// Makes an app start by itself and stay up: one app.toml, one command.
 #[derive(Debug, Parser)]
@@ -160,6 +164,14 @@ impl ScopeArgs {
             (true, _) => Some(Scope::System),
             (_, Some(_)) => Some(Scope::User),
             _ => None,
+        }
+    }
+
+    /// What a manifest is checked for, on this machine.
+    pub fn wish(&self) -> Wish {
+        Wish {
+            scope: self.scope(),
+            ..Wish::default()
         }
     }
 
@@ -508,16 +520,45 @@ pub struct Security {
     pub json: bool,
 }
 
+/// What starts the app.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TargetArgs {
+    /// For what starts the app, on this system or another; by default for this machine
+    #[arg(long, value_name = "TARGET", value_parser = ["systemd", "task", "startup-folder"], conflicts_with = "root")]
+    pub target: Option<String>,
+}
+
+impl TargetArgs {
+    /// The target, with its system; another system is another machine.
+    pub fn wish(&self, scope: &ScopeArgs) -> Wish {
+        let (os, method) = match self.target.as_deref() {
+            None => (platform::OS, None),
+            Some("task") => (Os::Windows, Some(Method::Task)),
+            Some("startup-folder") => (Os::Windows, Some(Method::StartupFolder)),
+            Some(_) => (Os::Linux, None),
+        };
+        Wish {
+            scope: scope.scope(),
+            os,
+            is_elsewhere: os != platform::OS,
+            method,
+        }
+    }
+}
+
 /// `check`
 #[derive(Debug, Args)]
 #[command(
     after_help = "It exits 0 if all is right, 2 if the manifest is wrong, and 1 if only this machine
-lacks what it names: a program, a folder, an account."
+lacks what it names: a program, a folder, an account. For another system nothing is looked up."
 )]
 pub struct Check {
     /// The manifest; a folder: its *.toml and the app.toml of each folder within
     #[arg(short, long, default_value = "app.toml", value_name = "FILE|DIR")]
     pub manifest: Vec<PathBuf>,
+    #[command(flatten)]
+    /// For which target
+    pub target: TargetArgs,
     #[command(flatten)]
     /// Whose service manager
     pub scope: ScopeArgs,
@@ -533,14 +574,21 @@ pub struct Check {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   autoglm-boot render --manifest /opt/app/app.toml
-  autoglm-boot render --user --output units       writes units/NAME.service")]
+  autoglm-boot render --user --output units       writes units/NAME.service
+  autoglm-boot render --target task -o tasks      writes tasks/NAME.xml, for schtasks /create /xml
+
+For another system nothing is looked up: paths to it must be absolute, and service.user named. Where
+standard output is no terminal, it gets the file's own bytes: UTF-16 for a task.")]
 pub struct Render {
     /// The manifest
     #[arg(short, long, default_value = "app.toml", value_name = "FILE")]
     pub manifest: PathBuf,
-    /// For which service manager
-    #[arg(long, default_value = "systemd", value_parser = ["systemd"])]
-    pub target: String,
+    #[command(flatten)]
+    /// For which target
+    pub target: TargetArgs,
+    /// Where autoglm-boot lies on the machine that a task or a shortcut is for [default: %ProgramFiles%\autoglm-boot]
+    #[arg(long, value_name = "FILE")]
+    pub program: Option<String>,
     #[command(flatten)]
     /// Whose service manager
     pub scope: ScopeArgs,

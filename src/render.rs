@@ -14,13 +14,21 @@ use crate::{
     service::{Logging, RateLimit, RestartPolicy, RunAs, Scope, Service, StartType},
 };
 
+pub mod argv;
 mod back_off;
 mod devices;
 mod security;
+mod shortcut;
+mod task;
 mod waits;
+pub mod windows;
+
+pub use shortcut::shortcut;
+pub use task::task;
 
 const SYSTEMD: &str = include_str!("../templates/systemd.service.tera");
 const WATCH: &str = include_str!("../templates/systemd.watch.service.tera");
+const TASK: &str = include_str!("../templates/task.xml.tera");
 
 /// The unit of ours that resets an app's restart budget after a stop that was asked for.
 pub const RESET_UNIT: &str = "autoglm-boot-reset@.service";
@@ -70,17 +78,41 @@ struct LogLimit {
     burst: u32,
 }
 
+/// A native artefact, as a file and for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artefact {
+    /// Its file name.
+    pub file: String,
+    /// What the file holds.
+    pub bytes: Vec<u8>,
+    /// What people read of it.
+    pub text: String,
+    /// What this target cannot express, and what it does instead: one line each.
+    pub losses: Vec<String>,
+}
+
+impl From<Rendered> for Artefact {
+    fn from(Rendered { file, text, losses }: Rendered) -> Self {
+        Self {
+            file,
+            bytes: text.clone().into_bytes(),
+            text,
+            losses,
+        }
+    }
+}
+
 /// The systemd unit of an app, for a systemd of this version; one that is not known is taken for an old one. `helper` is the
 /// copy of this program that units refer to.
 pub fn systemd(service: &Service, version: Option<u32>, helper: &Path) -> Result<Rendered, Failure> {
     Ok(Rendered {
         file: format!("{}.service", service.name),
-        text: render("systemd.service.tera", &unit(service, version, helper))?,
+        text: render_template("systemd.service.tera", &unit(service, version, helper))?,
         losses: losses(service, version),
     })
 }
 
-fn render(name: &str, layout: &impl Serialize) -> Result<String, Failure> {
+fn render_template(name: &str, layout: &impl Serialize) -> Result<String, Failure> {
     let broken = |error: tera::Error| Failure::new(Exit::Failed, format!("the template {name} is broken: {error}"));
     let context = tera::Context::from_serialize(layout).map_err(broken)?;
     let templates = templates()
@@ -94,7 +126,11 @@ fn templates() -> &'static Result<tera::Tera, String> {
     static TEMPLATES: OnceLock<Result<tera::Tera, String>> = OnceLock::new();
     TEMPLATES.get_or_init(|| {
         let mut templates = tera::Tera::default();
-        for (name, text) in [("systemd.service.tera", SYSTEMD), ("systemd.watch.service.tera", WATCH)] {
+        for (name, text) in [
+            ("systemd.service.tera", SYSTEMD),
+            ("systemd.watch.service.tera", WATCH),
+            ("task.xml.tera", TASK),
+        ] {
             let added = templates.add_raw_template(name, text);
             added.map_err(|error| format!("the template {name} is broken: {error}"))?;
         }
@@ -119,7 +155,7 @@ pub fn systemd_watch(scope: Scope, helper: &Path) -> Result<String, Failure> {
         is_system: scope == Scope::System,
         wanted_by: wanted_by(scope),
     };
-    render("systemd.watch.service.tera", &layout)
+    render_template("systemd.watch.service.tera", &layout)
 }
 
 /// The unit that resets restart budgets in this scope.
@@ -425,17 +461,21 @@ mod tests {
 
     /// `{% if typo %}` is silently false: every variable the template names must be one it is given.
     #[test]
-    fn the_template_names_only_what_it_is_given() {
-        let mut templates = tera::Tera::default();
-        templates.add_raw_template("t", SYSTEMD).expect("the template parses");
-        let source = include_str!("render.rs");
-        let given = &source[source.find("struct Layout").expect("it is there")..];
-        let given = &given[..given.find("\n}").expect("it ends")];
-        for name in templates.get_template_variables("t").expect("it is there") {
-            assert!(
-                given.contains(&format!("\n    {name}: ").replace("type:", "r#type:")),
-                "{name} is not given"
-            );
+    fn the_templates_name_only_what_they_are_given() {
+        for (template, source) in [
+            (SYSTEMD, include_str!("render.rs")),
+            (TASK, include_str!("render/task.rs")),
+        ] {
+            let mut templates = tera::Tera::default();
+            templates.add_raw_template("t", template).expect("the template parses");
+            let given = &source[source.find("struct Layout").expect("it is there")..];
+            let given = &given[..given.find("\n}").expect("it ends")];
+            for name in templates.get_template_variables("t").expect("it is there") {
+                assert!(
+                    given.contains(&format!("\n    {name}: ").replace("type:", "r#type:")),
+                    "{name} is not given"
+                );
+            }
         }
     }
 }

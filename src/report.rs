@@ -82,6 +82,16 @@ impl Report {
         }
     }
 
+    /// The answer itself, byte for byte: for a file, or for another program. A file that is not whole is an error.
+    pub fn raw(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.clear_progress();
+        let mut out = std::io::stdout().lock();
+        match out.write_all(bytes).and_then(|()| out.flush()) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()), // a reader that went away
+            written => written,
+        }
+    }
+
     /// The end of a verb that went well.
     pub fn success(&mut self, text: &str) {
         self.line(&format!("{GREEN}{text}{PLAIN}"));

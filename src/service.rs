@@ -22,6 +22,17 @@ pub enum Scope {
     User,
 }
 
+/// The system an app runs on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Os {
+    /// Linux and its kin.
+    #[default]
+    Linux,
+    /// Windows.
+    Windows,
+}
+
 /// An app as it is to be installed: every default filled in, every path absolute, every reference resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
@@ -78,6 +89,59 @@ pub struct Service {
     pub security: Security,
     /// Native directives merged last: section → (directive, value) in the manifest's order.
     pub raw_systemd: BTreeMap<String, Vec<(String, String)>>,
+    /// How it is started on Windows.
+    #[serde(default)]
+    pub windows: Windows,
+    /// Native elements of a task, in place of ours: section → (element, value) in the manifest's order.
+    #[serde(default)]
+    pub raw_task: BTreeMap<String, Vec<(String, String)>>,
+}
+
+/// How an app is started on Windows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Windows {
+    /// By what.
+    pub method: Method,
+    /// When.
+    pub trigger: Trigger,
+    /// After that so long.
+    pub delay: Duration,
+    /// With all privileges of whoever it runs as.
+    pub is_elevated: bool,
+    /// Under our own supervisor, which gives what Windows lacks.
+    pub is_supervised: bool,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self {
+            method: Method::Task,
+            trigger: Trigger::Boot,
+            delay: Duration::ZERO,
+            is_elevated: false,
+            is_supervised: true,
+        }
+    }
+}
+
+/// What starts an app on Windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// A task of the Task Scheduler.
+    Task,
+    /// A shortcut in the Startup folder.
+    StartupFolder,
+}
+
+/// When an app is started on Windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trigger {
+    /// When the machine has started; nobody has to log on.
+    Boot,
+    /// When a user logs on.
+    Logon,
 }
 
 /// Whom the process runs as.

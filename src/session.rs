@@ -15,6 +15,7 @@ use crate::{
     platform::Signal,
     receipt::Store,
     report::Report,
+    service::Scope,
     system::{EntryKind, Lock, System},
 };
 
@@ -152,7 +153,7 @@ impl<'a> Session<'a> {
     }
 
     fn try_lock(&mut self, path: &Path) -> io::Result<Option<Lock>> {
-        let made = make_folders(self.system, self.store.root())?;
+        let made = make_root(self.system, self.store.root(), self.backend.scope())?;
         self.created.extend(made);
         self.system.lock(path)
     }
@@ -185,6 +186,17 @@ fn make_folders(system: &dyn System, folder: &Path) -> io::Result<Vec<PathBuf>> 
             made => made?,
         }
     }
+    Ok(missing)
+}
+
+/// Makes the folder of a scope's records, and its missing parents; says which. That of the machine must be no stranger's.
+pub fn make_root(system: &dyn System, root: &Path, scope: Scope) -> io::Result<Vec<PathBuf>> {
+    if scope == Scope::User {
+        return make_folders(system, root);
+    }
+    let missing = missing_folders(system, root);
+    make_folders(system, root.parent().unwrap_or(root))?;
+    system.claim(root)?;
     Ok(missing)
 }
 

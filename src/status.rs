@@ -146,6 +146,8 @@ pub struct Status {
     pub ended_for: Option<String>,
     /// Whether its health is watched; `None` where there is nothing to watch.
     pub watched: Option<bool>,
+    /// Why its output cannot be written, where that is so.
+    pub output: Option<String>,
     /// The app's own version.
     pub version: Option<String>,
     /// Whose service manager.
@@ -192,6 +194,7 @@ pub fn judge(name: &str, seen: &Seen) -> Status {
             .receipt
             .filter(|receipt| receipt.is_watched)
             .map(|_| seen.is_watching),
+        output: live.output.clone(),
         version: seen.receipt.and_then(|receipt| receipt.version.clone()),
         scope: seen.receipt.map(|receipt| receipt.scope),
         unit: live.unit.clone(),

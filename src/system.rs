@@ -10,7 +10,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{health::Asker, platform::Signal, service};
+use crate::{
+    health::Asker,
+    platform::{self, Signal},
+    service,
+};
 
 mod real;
 mod rooted;
@@ -178,6 +182,19 @@ pub struct Space {
     pub files: Option<u64>,
 }
 
+/// Whom a folder on Windows is for, beside the administrators and the system itself: accounts by their SIDs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Share {
+    /// It may read what is in it.
+    Reads(String),
+    /// It may do everything but give it to others.
+    Writes(String),
+    /// The same, and everybody who has logged on may read.
+    WritesInPublic(String),
+    /// Everybody who has logged on may read.
+    Public,
+}
+
 /// Looking at the machine: nothing here changes it.
 pub trait Probe: Sync {
     /// A file's bytes.
@@ -219,6 +236,22 @@ pub trait Probe: Sync {
     fn group_number(&self, name_or_number: &str) -> Option<u32> {
         name_or_number.parse().ok()
     }
+    /// The name of the user whose file it is; none where that is a group, or an account of the system itself.
+    fn owner(&self, path: &Path) -> Option<String> {
+        self.user(&self.target(path).ok()??.uid.to_string())?.name
+    }
+    /// The SID of an account of Windows, by its name.
+    fn sid(&self, _account: &str) -> Option<String> {
+        None
+    }
+    /// Who has logged on to Windows where we run, if anybody has.
+    fn session_user(&self) -> Option<String> {
+        None
+    }
+    /// What somebody has decided about a shortcut of this name in the Startup folder: of the machine's, or of one's own.
+    fn approval(&self, _link: &str, _scope: service::Scope) -> io::Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
     /// A variable of our own environment.
     fn env(&self, name: &str) -> Option<OsString>;
     /// Whom we run as.
@@ -241,7 +274,7 @@ pub trait Probe: Sync {
 
 /// A held lock: released when dropped.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "its drop releases the lock")] Option<fs::File>);
+pub struct Lock(#[expect(dead_code, reason = "their drop releases the lock")] Option<(platform::Sign, fs::File)>);
 
 impl Lock {
     /// A lock of nothing, for a fake.
@@ -258,6 +291,21 @@ pub trait System: Probe {
     fn sync(&self, paths: &[&Path]) -> io::Result<()>;
     /// Creates one folder; its parent must be there.
     fn make_folder(&self, path: &Path, mode: u32) -> io::Result<()>;
+    /// Makes the folder of a machine's records, or sees that the one that is there is no stranger's.
+    fn claim(&self, folder: &Path) -> io::Result<()> {
+        match self.target(folder)? {
+            None => self.make_folder(folder, 0o755),
+            Some(_) => Ok(()),
+        }
+    }
+    /// Gives a folder, and what is in it, to those it is for; on Windows.
+    fn share(&self, _folder: &Path, _share: &Share) -> io::Result<()> {
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
+    /// Writes down, or forgets, what was decided about a shortcut in the Startup folder.
+    fn set_approval(&self, _link: &str, _scope: service::Scope, _value: Option<&[u8]>) -> io::Result<()> {
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
     /// Replaces a file at once or not at all. The owner of a file that was there is kept.
     fn write_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>;
     /// Writes a file that is not there in its place, which costs less; what is there is replaced as by `write_file`.
@@ -328,7 +376,6 @@ pub fn staging(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform;
 
     /// What the kernel makes of the same path is the judge.
     #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub mod windows_path;
+
 /// The longest span that means something: a hundred years.
 const LONGEST: u64 = 100 * 366 * 86_400_000;
 

@@ -1,4 +1,6 @@
-//! Manifest → unit, whole files: each folder of `tests/cases` has an `app.toml` and the `expected.service` that comes of it.
+//! Manifest → unit, whole files: each folder of `tests/cases` has an `app.toml` and the `expected.service` that comes of it;
+//! where it says what is different on Windows, also the `expected.xml` or `expected.lnk.txt`: the text of the task or the
+//! shortcut, in UTF-8. Their bytes are read by others in `windows_readers.rs`.
 //! `UPDATE_CASES=1` writes what comes of it instead of comparing: then read the difference before it is committed.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
@@ -6,7 +8,7 @@ mod support;
 
 use std::{fmt::Write as _, fs, path::Path};
 
-use autoglm_boot::{backend::Rendered, render};
+use autoglm_boot::{backend::Rendered, render, service::Method};
 use support::cases::{HELPER, case, cases};
 
 #[test]
@@ -25,6 +27,42 @@ fn every_case_renders_the_unit_that_is_expected() {
         writeln!(wrong, "{}:\n{text}", case.name()).unwrap();
     }
     assert!(wrong.is_empty(), "{wrong}UPDATE_CASES=1 writes what is rendered");
+}
+
+#[test]
+fn every_case_renders_the_task_or_the_shortcut_that_is_expected() {
+    let is_update = std::env::var_os("UPDATE_CASES").is_some();
+    let mut wrong = String::new();
+    let mut count = 0;
+    for case in cases() {
+        let Some((service, artefact)) = &case.windows else {
+            continue;
+        };
+        count += 1;
+        let name = match service.windows.method {
+            Method::Task => "expected.xml",
+            Method::StartupFolder => "expected.lnk.txt",
+        };
+        let text = artefact.text.replace("\r\n", "\n");
+        let losses = artefact
+            .losses
+            .iter()
+            .map(|loss| format!("{loss}\n"))
+            .collect::<String>();
+        // What gets lost has a file only where something does.
+        for (name, text) in [(name, text.as_str()), ("expected.losses", losses.as_str())] {
+            if is_update && !text.is_empty() {
+                fs::write(case.folder.join(name), text).unwrap();
+            }
+            let expected = case.file(name).unwrap_or_default();
+            if expected != text {
+                let difference = autoglm_boot::diff::unified(&expected, text);
+                writeln!(wrong, "{}: {name}\n{difference}", case.name()).unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}UPDATE_CASES=1 writes what is rendered");
+    assert!(count >= 30, "{count}");
 }
 
 /// The cases are rendered for a systemd whose version is not known, as one before 254.

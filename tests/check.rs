@@ -39,7 +39,14 @@ fn checked_as(euid: u32, scope: Option<Scope>, text: &str) -> Result<Checked, Pr
     };
     let manifest =
         read(Path::new("/srv/app/app.toml"), text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"));
-    check(&manifest, &Wish { scope }, &machine(euid))
+    check(
+        &manifest,
+        &Wish {
+            scope,
+            ..Wish::default()
+        },
+        &machine(euid),
+    )
 }
 
 #[track_caller]

@@ -371,7 +371,11 @@ fn a_command_line_that_is_wrong_exits_2_and_says_what_was_meant() {
         ("install --timeout 5", "write it like \"5s\""),
         ("start --timeout=-1s sleeper", "write it like \"5s\""),
         ("logs -n many", "invalid"),
-        ("render --target nothing", "[possible values: systemd]"),
+        (
+            "render --target nothing",
+            "[possible values: systemd, task, startup-folder]",
+        ),
+        ("render --target task --root /", "cannot be used with"),
         ("install app.toml", "unexpected argument"),
         ("start one two", "unexpected argument"),
         ("uninstall sleeper -m app.toml", "cannot be used with"),
@@ -784,6 +788,78 @@ fn colours_are_for_terminals_that_want_them() {
     }
 }
 
+/// For another system nothing of this one matters, and a file gets its own bytes.
+#[test]
+fn a_task_and_a_shortcut_are_rendered_here_for_windows() {
+    let sandbox = Sandbox::new(
+        "[app]\nname = \"notes\"\n[service]\ncommand = ['C:\\gone\\run.exe', '100% %PATH%']\n\
+         working_directory = 'C:\\gone'\nuser = 'LocalService'\nstop_signal = \"INT\"\n",
+    );
+    let out = sandbox
+        .run(&["render", "--target", "task", "--output", "out"])
+        .expect(Exit::Ok);
+    assert!(
+        out.stderr.contains("not expressed as written: service.stop_signal"),
+        "{}",
+        out.stderr
+    );
+    let bytes = fs::read(sandbox.folder.join("out/notes.xml")).unwrap();
+    assert_eq!(bytes[..4], [0xff, 0xfe, b'<', 0]);
+    let boot = r"D:\boot & up\autoglm-boot.exe";
+    let link = [
+        "render",
+        "--target",
+        "startup-folder",
+        "--system",
+        "-o",
+        "out",
+        "--program",
+        boot,
+    ];
+    let users = sandbox.run(&link).expect(Exit::Usage);
+    assert!(
+        users.stderr.contains("\"LocalService\" never logs on"),
+        "{}",
+        users.stderr
+    );
+    for (args, told) in [
+        (&["render", "--program", boot][..], "a unit does not start autoglm-boot"),
+        (
+            &["render", "--target", "task", "--program", "boot.exe"],
+            "it must be absolute",
+        ),
+        (
+            &["render", "--target", "task", "--program", "C:\\%A%\\%B%.exe"],
+            "two percent signs",
+        ),
+        (
+            &["render", "--target", "task", "--program", "C:\\a\u{1}.exe"],
+            "control character",
+        ),
+        (
+            &["render", "--target", "task", "--program", r"\\server\share\boot.exe"],
+            "on a drive",
+        ),
+        (&["render", "--target", "task", "--user"], "never logs on"),
+        (&["check"], "there is no program"),
+    ] {
+        let out = sandbox.run(args).expect(Exit::Usage);
+        assert!(out.stderr.contains(told), "{args:?}: {}", out.stderr);
+    }
+    let out = sandbox.run(&["check", "--target", "task"]).expect(Exit::Ok);
+    assert!(out.stdout.contains("notes is right"), "{}", out.stdout);
+    // A redirection gets the file's own bytes, or an error.
+    let mut command = std::process::Command::new(program());
+    let to_file = command
+        .args(["render", "--quiet", "--target", "task"])
+        .current_dir(&sandbox.folder);
+    assert_eq!(to_file.output().unwrap().stdout, bytes);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    assert_eq!(to_file.stdout(full).status().unwrap().code(), Some(1));
+    let json = sandbox.run(&["check", "--target", "task", "--json"]).expect(Exit::Ok);
+    assert!(json.stdout.contains("\"outcome\": \"right\""), "{}", json.stdout);
+}
+
 #[test]
 fn render_prints_the_unit_or_writes_it_and_nothing_else() {
     let sandbox = Sandbox::new(RIGHT);
@@ -849,6 +925,7 @@ fn the_scope_is_the_one_that_was_asked_for() {
     }
 }
 
+/// But a file that is not whole is one, where what is printed is a file.
 #[test]
 fn a_reader_that_went_away_is_no_error() {
     let sandbox = Sandbox::new(RIGHT);
@@ -873,6 +950,7 @@ fn a_reader_that_went_away_is_no_error() {
                 drop(reader);
                 writer.into()
             };
+            let exit = if full && line == "render" { Exit::Failed } else { exit };
             let mut command = std::process::Command::new(program());
             command.args(line.split(' ')).current_dir(&sandbox.folder);
             let both = command.stdout(gone()).stderr(gone()).status().unwrap();

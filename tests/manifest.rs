@@ -14,7 +14,8 @@ use std::{
 
 use autoglm_boot::{
     exit::Exit,
-    manifest::{Manifest, Problems, read},
+    manifest::{Manifest, Problems, read, read_for},
+    service::Os,
 };
 
 const BASE: &str = "[app]\nname = \"a\"\n[service]\ncommand = [\"x\"]\n";
@@ -140,6 +141,16 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     ("linux", &[("init", "\"systemd\""), ("scope", "\"user\"")]),
+    (
+        "windows",
+        &[
+            ("method", "\"task\""),
+            ("trigger", "\"boot\""),
+            ("delay", "\"1s\""),
+            ("elevated", "true"),
+            ("supervised", "false"),
+        ],
+    ),
 ];
 
 fn parse(text: &str) -> Result<Manifest, Problems> {
@@ -178,7 +189,8 @@ fn every_key_is_read_and_refuses_what_is_of_another_type() {
             let text = with(table, key, value);
             assert!(parse(&text).is_ok(), "{text}\n{}", parse(&text).unwrap_err());
             let wrong = ["2024-01-01", "[[[1]]]", "{ x = 1 }", "true", "99999999999999999999"];
-            for wrong in wrong.into_iter().filter(|wrong| (*key, *wrong) != ("cuda", "true")) {
+            let takes_a_switch = *key == "cuda" || ["true", "false"].contains(value);
+            for wrong in wrong.into_iter().filter(|wrong| !(takes_a_switch && *wrong == "true")) {
                 let told = problems(&with(table, key, wrong));
                 assert!(told.contains("error: "), "{told}");
             }
@@ -209,7 +221,7 @@ fn a_slip_in_any_key_is_told_with_the_key_that_was_meant() {
 
 #[test]
 fn what_the_contract_has_and_this_version_has_not_is_told_as_such() {
-    let tables = "instances rollout proxy monitoring windows kubernetes raw.task raw.kubernetes";
+    let tables = "instances rollout proxy monitoring kubernetes raw.kubernetes";
     for key in tables.split(' ').map(|table| format!("{table}.x")) {
         let told = problems(&format!("{key} = 1\n{BASE}"));
         assert!(
@@ -217,7 +229,11 @@ fn what_the_contract_has_and_this_version_has_not_is_told_as_such() {
             "{told}"
         );
     }
-    for text in ["[linux]\ninit = \"openrc\"", "[linux]\ninit = \"sysv\""] {
+    for text in [
+        "[linux]\ninit = \"openrc\"",
+        "[linux]\ninit = \"sysv\"",
+        "[windows]\nmethod = \"service\"",
+    ] {
         assert!(
             problems(&format!("{BASE}{text}\n")).contains("is not implemented yet"),
             "{text}"
@@ -528,5 +544,50 @@ fn no_bytes_make_it_panic() {
             assert!(!problems.list.is_empty());
             let _ = (problems.render(true), problems.render(false));
         }
+    }
+}
+
+#[test]
+fn an_element_of_a_task_is_known_and_holds_what_it_may() {
+    let raw = |line: &str| format!("{BASE}[raw.task.{line}\n");
+    for line in [
+        "Settings]\nWakeToRun = true\nPriority = 7\nExecutionTimeLimit = \"PT1H\"\nMultipleInstancesPolicy = \"Queue\"",
+        "IdleSettings]\nStopOnIdleEnd = true\nWaitTimeout = \"PT1H\"",
+        "RestartOnFailure]\nInterval = \"P1D\"\nCount = 255",
+        "RegistrationInfo]\nAuthor = \"A & B\"",
+    ] {
+        assert!(parse(&raw(line)).is_ok(), "{line}\n{}", parse(&raw(line)).unwrap_err());
+    }
+    for (line, told) in [
+        ("Setings]\nWakeToRun = true", "did you mean \"Settings\"?"),
+        (
+            "Triggers]\nEnabled = true",
+            "its sections are Settings, IdleSettings, RestartOnFailure, RegistrationInfo",
+        ),
+        ("Settings]\nWakeToRum = true", "did you mean \"WakeToRun\"?"),
+        ("Settings]\nWakeToRun = \"yes\"", "must be true or false"),
+        ("Settings]\nWakeToRun = \"true\"", "take the quotes away"),
+        ("Settings]\nPriority = 11", "from 0 to 10"),
+        ("Settings]\nExecutionTimeLimit = \"1h\"", "\"PT1H30M\""),
+        ("Settings]\nExecutionTimeLimit = 1", "must be a string"),
+        (
+            "Settings]\nMultipleInstancesPolicy = \"ignorenew\"",
+            "did you mean \"IgnoreNew\"?",
+        ),
+        ("RestartOnFailure]\nCount = 0", "from 1 to 255"),
+        ("RegistrationInfo]\nAuthor = \"a\\nb\"", "control character"),
+    ] {
+        let told_in_fact = problems(&raw(line));
+        assert!(told_in_fact.contains(told), "{line}\n{told_in_fact}");
+    }
+    assert!(problems(&format!("{BASE}[raw]\ntask = 1\n")).contains("[raw.task] must be a table"));
+}
+
+#[test]
+fn a_manifest_holds_as_it_is_overridden_for_its_system() {
+    let text = format!("{BASE}[override.windows.service]\nuser = \"w\"\n[override.linux.service]\nuser = \"l\"\n");
+    for (os, expected) in [(Os::Linux, "l"), (Os::Windows, "w")] {
+        let manifest = read_for(os, Path::new("/srv/app/app.toml"), text.as_bytes()).unwrap();
+        assert_eq!(manifest.service.user.unwrap().value, expected);
     }
 }

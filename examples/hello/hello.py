@@ -18,5 +18,7 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 
 parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--host", default="127.0.0.1")
 parser.add_argument("--port", type=int, default=8765)
-http.server.ThreadingHTTPServer(("127.0.0.1", parser.parse_args().port), Page).serve_forever()
+args = parser.parse_args()
+http.server.ThreadingHTTPServer((args.host, args.port), Page).serve_forever()

@@ -41,6 +41,10 @@ pub trait Backend: Sync {
     fn losses(&self, _look: &dyn Probe, _service: &Service, _others: &[&str]) -> Vec<String> {
         Vec::new()
     }
+    /// Native names of what must be there before an app that requires it is installed.
+    fn needed(&self, service: &Service) -> Vec<String> {
+        service.dependencies.requires.clone()
+    }
     /// What the service manager says of these units, in their order.
     fn observe(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<Live>, Failure>;
     /// Those of these units that are neither up nor have done their work.

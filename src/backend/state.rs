@@ -63,6 +63,9 @@ pub struct Live {
     /// Its health, as whoever watches it tells it.
     #[serde(default)]
     pub pulse: Option<Pulse>,
+    /// Why its output cannot be written, where that is so.
+    #[serde(default)]
+    pub output: Option<String>,
     /// Whether it is certain that the service manager holds nothing of that name, not even that something else refers to it.
     #[serde(default)]
     pub is_nowhere: bool,

@@ -5,11 +5,14 @@ use std::path::Path;
 use super::Checker;
 use crate::{
     manifest::At,
-    service::{RunAs, Scope},
+    service::{Os, RunAs, Scope},
 };
 
 impl Checker<'_> {
     pub(super) fn run_as(&mut self, working_directory: &Path) -> RunAs {
+        if self.os == Os::Windows {
+            return self.windows_account();
+        }
         if self.scope == Scope::User {
             return self.invoker();
         }
@@ -21,12 +24,29 @@ impl Checker<'_> {
             }
             return RunAs::Dynamic;
         }
+        if self.is_elsewhere {
+            return self.unseen();
+        }
         let group = service.group.as_ref().map(|group| self.group(group));
         let user = match &service.user {
             Some(written) => self.named(written),
             None => self.owner(working_directory),
         };
         RunAs::User { user, group }
+    }
+
+    /// Whom it runs as on another machine, whose accounts are not known.
+    fn unseen(&mut self) -> RunAs {
+        let service = &self.manifest.service;
+        let Some(user) = &service.user else {
+            let help = "write service.user = \"NAME\", or \"dynamic\" for a throw-away one";
+            self.wrong("whose folder it is on another machine is not known here", &(0..0), help);
+            return RunAs::Dynamic;
+        };
+        RunAs::User {
+            user: user.value.clone(),
+            group: service.group.as_ref().map(|group| group.value.clone()),
+        }
     }
 
     fn named(&mut self, written: &At<String>) -> String {
@@ -64,6 +84,9 @@ impl Checker<'_> {
 
     /// A user's service manager runs everything as that user.
     fn invoker(&mut self) -> RunAs {
+        if self.is_elsewhere {
+            return RunAs::Invoker;
+        }
         let service = &self.manifest.service;
         let invoker = self.look.user(&self.look.euid().to_string());
         if let Some(user) = &service.user

@@ -3,15 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use super::Checker;
-use crate::{manifest::At, system::EntryKind};
+use crate::{manifest::At, service::Os, system::EntryKind};
 
 impl Checker<'_> {
     /// A command; a bare program name is searched for in these folders, then on our own PATH.
     pub(super) fn command(&mut self, argv: &At<Vec<String>>, path: &[PathBuf]) -> Vec<String> {
         let mut words = argv.value.clone();
         self.warn_of_shell(argv);
+        if self.os == Os::Windows {
+            words[0] = self.windows_program(argv, path);
+            return words;
+        }
         let found = if words[0].contains('/') {
-            Some(self.absolute(&words[0]))
+            Some(self.place(&At {
+                value: words[0].clone(),
+                span: argv.span.clone(),
+            }))
         } else {
             self.search(&words[0], argv, path)
         };
@@ -22,7 +29,12 @@ impl Checker<'_> {
         words
     }
 
-    fn search(&mut self, name: &str, argv: &At<Vec<String>>, path: &[PathBuf]) -> Option<PathBuf> {
+    pub(super) fn search(&mut self, name: &str, argv: &At<Vec<String>>, path: &[PathBuf]) -> Option<PathBuf> {
+        if self.is_elsewhere {
+            let message = format!("where the program {name:?} lies on another machine is not known here");
+            self.wrong(message, &argv.span, "write its absolute path there");
+            return None;
+        }
         let own = self.look.env("PATH").unwrap_or_default();
         // A relative folder on PATH means another one in every working directory.
         let own = std::env::split_paths(&own).filter(|folder| folder.is_absolute());
@@ -36,7 +48,10 @@ impl Checker<'_> {
         found
     }
 
-    fn check_program(&mut self, program: &Path, argv: &At<Vec<String>>) {
+    pub(super) fn check_program(&mut self, program: &Path, argv: &At<Vec<String>>) {
+        if self.is_elsewhere {
+            return;
+        }
         if program.to_str().is_none() {
             let message = format!("the path {} is not UTF-8", program.display());
             self.wrong(message, &argv.span, "move it, or name it by a link");

@@ -29,7 +29,7 @@ impl Checker<'_> {
                 interval: or(written.interval.as_ref(), 30),
             },
             destination: self.destination(),
-            file: written.file.as_ref().map(|file| self.absolute(&file.value)),
+            file: written.file.as_ref().map(|file| self.place(file)),
             max_size: written
                 .max_size
                 .as_ref()

@@ -10,7 +10,8 @@ use super::{
 use crate::{
     health::wait,
     manifest::{At, ProbeTable},
-    service::{Health, Probe, Readiness, SickAction, StartType},
+    service::{Health, Os, Probe, Readiness, SickAction, StartType},
+    values::windows_path,
 };
 
 /// How long one answer may take, where nothing is written.
@@ -97,9 +98,7 @@ impl Checker<'_> {
             });
         }
         if let Some(file) = &written.file {
-            return Some(Probe::File {
-                path: self.absolute(&file.value),
-            });
+            return Some(Probe::File { path: self.place(file) });
         }
         let argv = written.command.as_ref()?;
         Some(Probe::Command {
@@ -152,6 +151,11 @@ impl Checker<'_> {
         let span = &written.span;
         let help = "it is one of tcp://HOST:PORT, http://…, file:///PATH and exec:COMMAND";
         match wait::parse(&written.value) {
+            Ok(Probe::Command { .. }) if self.os == Os::Windows && written.value.contains('\\') => {
+                let message = "a backslash is lost here: the command is read by the rules of a POSIX shell";
+                self.wrong(message, span, "write slashes: \"exec:C:/srv/app/check.exe\"");
+                None
+            }
             Ok(Probe::Command { argv }) => {
                 let argv = At {
                     value: argv,
@@ -161,11 +165,7 @@ impl Checker<'_> {
                     argv: self.command(&argv, path),
                 })
             }
-            Ok(Probe::File { path }) if path.is_relative() => {
-                let help = "like \"file:///dev/nvidia0\"";
-                self.wrong("a file is named by its absolute path", span, help);
-                None
-            }
+            Ok(Probe::File { path }) => self.awaited_file(&path.to_string_lossy(), span),
             Ok(condition) => {
                 match &condition {
                     Probe::Http { url, .. } => self.url(url, span),
@@ -179,5 +179,27 @@ impl Checker<'_> {
                 None
             }
         }
+    }
+
+    /// On Windows `file:///C:/ready` names `C:\ready` (RFC 8089, appendix E.2).
+    fn awaited_file(&mut self, written: &str, span: &Range<usize>) -> Option<Probe> {
+        let (path, is_absolute, help) = match self.os {
+            Os::Linux => (written, written.starts_with('/'), "like \"file:///dev/nvidia0\""),
+            Os::Windows => {
+                let path = written.strip_prefix('/').unwrap_or(written);
+                (path, windows_path::is_absolute(path), "like \"file:///C:/srv/ready\"")
+            }
+        };
+        if !is_absolute {
+            self.wrong("a file is named by its absolute path", span, help);
+            return None;
+        }
+        let path = At {
+            value: path.to_owned(),
+            span: span.clone(),
+        };
+        Some(Probe::File {
+            path: self.place(&path),
+        })
     }
 }

@@ -90,17 +90,7 @@ const CLASSES: [(&str, &str); 4] = [
 
 impl Checker<'_> {
     pub(super) fn security(&mut self, service: &Service) -> Security {
-        let written = &self.manifest.security;
-        let profile = match written.profile.as_ref().map(|at| at.value.as_str()) {
-            Some("none") => Profile::None,
-            Some("strict") => Profile::Strict,
-            _ => Profile::Standard,
-        };
-        let network = match written.network.as_ref().map(|at| at.value.as_str()) {
-            Some("loopback") => Network::Loopback,
-            Some("none") => Network::None,
-            _ => Network::Any,
-        };
+        let (profile, network) = (self.profile(), self.network());
         self.check_none(profile);
         self.check_reach(network, service);
         let security = Security {
@@ -113,6 +103,40 @@ impl Checker<'_> {
         };
         let needs = needs(self.look, service, &security);
         Security { needs, ..security }
+    }
+
+    /// What is written for a system that has nothing of it.
+    pub(super) fn security_written(&self) -> Security {
+        let written = &self.manifest.security;
+        let texts = |list: &[At<String>]| list.iter().map(|at| at.value.clone()).collect();
+        Security {
+            profile: self.profile(),
+            writable: written
+                .writable_directories
+                .iter()
+                .map(|at| at.value.clone().into())
+                .collect(),
+            devices: texts(&written.devices),
+            capabilities: texts(&written.capabilities),
+            network: self.network(),
+            needs: Needs::default(),
+        }
+    }
+
+    fn profile(&self) -> Profile {
+        match self.manifest.security.profile.as_ref().map(|at| at.value.as_str()) {
+            Some("none") => Profile::None,
+            Some("strict") => Profile::Strict,
+            _ => Profile::Standard,
+        }
+    }
+
+    fn network(&self) -> Network {
+        match self.manifest.security.network.as_ref().map(|at| at.value.as_str()) {
+            Some("loopback") => Network::Loopback,
+            Some("none") => Network::None,
+            _ => Network::Any,
+        }
     }
 
     /// Without a profile nothing is taken away that could be left.
@@ -171,7 +195,7 @@ impl Checker<'_> {
     fn writable(&mut self, service: &Service) -> Vec<PathBuf> {
         let mut folders = Vec::new();
         for at in &self.manifest.security.writable_directories {
-            let folder = self.absolute(&at.value);
+            let folder = self.place(at);
             let is_kernels = ["/dev", "/proc", "/sys"].iter().any(|of| folder.starts_with(of));
             let is_throw_aways = || {
                 OF_A_THROW_AWAY_USER

@@ -8,7 +8,7 @@ use crate::{
     cli::ScopeArgs,
     exit::{Exit, Failure},
     host::Init,
-    journal,
+    journal, platform,
     receipt::Receipt,
     service::Scope,
 };
@@ -51,7 +51,7 @@ pub(super) fn meant(context: &Context, name: Option<&str>, wish: &ScopeArgs) -> 
     }
     let here = Path::new("app.toml");
     if matches!(context.system.target(here), Ok(Some(_))) {
-        return Ok(read_manifest(context.system, here)?.name().into());
+        return Ok(read_manifest(context.system, here, platform::OS)?.name().into());
     }
     let installed = installed(context, wish)?;
     match installed.as_slice() {

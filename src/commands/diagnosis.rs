@@ -5,11 +5,12 @@ use std::{path::Path, time::Duration};
 use super::{Context, try_manifest};
 use crate::{
     backend::{self, Backend, Wanted},
-    check::{self, Wish},
+    check,
     cli::ScopeArgs,
     doctor::{self, Finding, Patient, Repair, Severity, Source},
     exit::{Exit, Failure, Trouble},
     manifest::Problem,
+    platform,
     service::Service,
 };
 
@@ -24,7 +25,7 @@ pub(super) fn of_manifest(
     trouble: Option<&Trouble>,
 ) -> Result<Examined, Failure> {
     let look = context.system;
-    let manifest = match try_manifest(look, file)? {
+    let manifest = match try_manifest(look, file, platform::OS)? {
         Ok(manifest) => manifest,
         Err(problems) => {
             let name = file.display().to_string();
@@ -34,8 +35,7 @@ pub(super) fn of_manifest(
             ));
         }
     };
-    let wish = Wish { scope: scope.scope() };
-    let (checked, problems) = check::drafted(&manifest, &wish, look);
+    let (checked, problems) = check::drafted(&manifest, &scope.wish(), look);
     let service = checked.service;
     let store = context.host.store(service.scope);
     let backend = match (trouble, store.receipt(&service.name, look)?) {
@@ -106,7 +106,9 @@ pub(super) fn with_finding(
         .map(|trouble| trouble.live.unit.trim_end_matches(".service"));
     for file in files {
         let is_meant = || {
-            let named = try_manifest(context.system, file).ok().and_then(Result::ok);
+            let named = try_manifest(context.system, file, platform::OS)
+                .ok()
+                .and_then(Result::ok);
             unit.is_none() || named.is_some_and(|manifest| Some(manifest.name()) == unit)
         };
         if !is_meant() {

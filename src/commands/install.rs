@@ -35,8 +35,8 @@ pub(super) fn run(context: &mut Context, args: &cli::Install) -> Outcome {
 
 fn of_files(context: &mut Context, args: &cli::Install, files: &[PathBuf]) -> Outcome {
     context.report.is_brief = files.len() > 1;
-    let (checked, wrong) = manifests::checked(context, files, &args.scope, args.keep_going)?;
-    let checked = manifests::in_order(checked)?;
+    let (checked, wrong) = manifests::checked(context, files, &args.scope.wish(), args.keep_going)?;
+    let checked = manifests::in_order(checked, |checked| &checked.service)?;
     let scope = checked[0].service.scope;
     image::refuse_nobodys(context, scope)?;
     let is_shown = args.dry_run || args.check;

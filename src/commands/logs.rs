@@ -39,7 +39,7 @@ pub(super) fn run(context: &mut Context, args: &cli::Logs) -> Outcome {
 
 fn show(context: &Context, rooms: &Rooms, query: &LogQuery) -> std::io::Result<()> {
     let lines = query.lines.unwrap_or(LINES);
-    if let Some(streamed) = client::stream(rooms, lines, query.follow) {
+    if let Some(streamed) = client::stream(rooms, lines, query.follow, context.system) {
         return streamed;
     }
     let lines = usize::try_from(lines).unwrap_or(usize::MAX);

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Context, absolute};
 use crate::{
-    check::Checked,
+    check::{Checked, Wish},
     exit::{Exit, Failure},
     receipt::Receipt,
     service::Service,
@@ -91,24 +91,30 @@ pub(super) fn gone(context: &Context, named: &[PathBuf], receipts: &[Receipt]) -
 
 /// The apps in an order in which each comes after those it waits for. One name twice, several scopes, and a circle are
 /// errors.
-pub(super) fn in_order(apps: Vec<Checked>) -> Result<Vec<Checked>, Failure> {
+pub(super) fn in_order<T>(apps: Vec<T>, service: impl Fn(&T) -> &Service) -> Result<Vec<T>, Failure> {
+    let order = order(&apps.iter().map(service).collect::<Vec<_>>())?;
+    let mut apps: Vec<_> = apps.into_iter().map(Some).collect();
+    Ok(order.into_iter().filter_map(|number| apps[number].take()).collect())
+}
+
+fn order(apps: &[&Service]) -> Result<Vec<usize>, Failure> {
     let mut by_name = BTreeMap::new();
     for (number, app) in apps.iter().enumerate() {
-        if let Some(other) = by_name.insert(app.service.name.clone(), number) {
-            let (one, two) = (&apps[other].service.manifest, &app.service.manifest);
+        if let Some(other) = by_name.insert(app.name.clone(), number) {
+            let (one, two) = (&apps[other].manifest, &app.manifest);
             let message = format!(
                 "{} is the name of two apps: {} and {}",
-                app.service.name,
+                app.name,
                 one.display(),
                 two.display()
             );
             return Err(Failure::new(Exit::Usage, message).repair("give one of them another app.name"));
         }
     }
-    if let Some(other) = apps.iter().find(|app| app.service.scope != apps[0].service.scope) {
+    if let Some(other) = apps.iter().find(|app| app.scope != apps[0].scope) {
         let message = format!(
             "{} is of the machine and {} of a user, or the other way round: one call is one scope",
-            apps[0].service.name, other.service.name
+            apps[0].name, other.name
         );
         return Err(
             Failure::new(Exit::Usage, message).repair("say --system or --user, or install them one after the other")
@@ -117,16 +123,15 @@ pub(super) fn in_order(apps: Vec<Checked>) -> Result<Vec<Checked>, Failure> {
     let mut order = Vec::new();
     let mut path = Vec::new();
     for number in 0..apps.len() {
-        visit(number, &apps, &by_name, &mut path, &mut order)?;
+        visit(number, apps, &by_name, &mut path, &mut order)?;
     }
-    let mut apps: Vec<_> = apps.into_iter().map(Some).collect();
-    Ok(order.into_iter().filter_map(|number| apps[number].take()).collect())
+    Ok(order)
 }
 
 /// Puts what an app waits for before it.
 fn visit(
     number: usize,
-    apps: &[Checked],
+    apps: &[&Service],
     by_name: &BTreeMap<String, usize>,
     path: &mut Vec<usize>,
     order: &mut Vec<usize>,
@@ -136,7 +141,7 @@ fn visit(
     }
     if let Some(at) = path.iter().position(|on| *on == number) {
         let names = path[at..].iter().chain([&number]);
-        let names: Vec<_> = names.map(|&number| apps[number].service.name.as_str()).collect();
+        let names: Vec<_> = names.map(|&number| apps[number].name.as_str()).collect();
         let message = format!(
             "these wait for each other, so that none could start: {}",
             names.join(" -> ")
@@ -146,7 +151,7 @@ fn visit(
         );
     }
     path.push(number);
-    for before in before(&apps[number].service) {
+    for before in before(apps[number]) {
         if let Some(&other) = by_name.get(before) {
             visit(other, apps, by_name, path, order)?;
         }
@@ -171,13 +176,13 @@ pub(super) type Wrong = (PathBuf, Failure);
 pub(super) fn checked(
     context: &mut Context,
     files: &[PathBuf],
-    scope: &crate::cli::ScopeArgs,
+    wish: &Wish,
     keeps_going: bool,
 ) -> Result<(Vec<Checked>, Vec<Wrong>), Failure> {
     let mut right = Vec::new();
     let mut wrong = Vec::new();
     for file in files {
-        match super::checked(context, file, scope) {
+        match super::checked(context, file, wish) {
             Ok(checked) => right.push(checked),
             Err(failure) => wrong.push((file.clone(), failure)),
         }
@@ -208,7 +213,7 @@ mod tests {
     }
 
     fn names(apps: Vec<Checked>) -> Vec<String> {
-        let apps = in_order(apps).expect("they have an order");
+        let apps = in_order(apps, |app| &app.service).expect("they have an order");
         apps.into_iter().map(|app| app.service.name).collect()
     }
 
@@ -226,7 +231,10 @@ mod tests {
 
     #[test]
     fn a_circle_is_told_with_its_names() {
-        let circle = in_order(vec![app("z", &["a"]), app("a", &["b"]), app("b", &["a"])]).expect_err("it is one");
+        let circle = in_order(vec![app("z", &["a"]), app("a", &["b"]), app("b", &["a"])], |app| {
+            &app.service
+        })
+        .expect_err("it is one");
         assert_eq!(circle.exit, Exit::Usage);
         assert!(circle.message.ends_with("a -> b -> a"), "{}", circle.message);
     }

@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 use crate::{
     backend,
     check::{self, Checked, Wish},
-    cli::{Cli, ScopeArgs, Verb},
+    cli::{Cli, Verb},
     exit::{Exit, Failure},
     host::{self, Host},
-    manifest,
+    manifest, platform,
     report::{Report, Voice},
+    service::Os,
     system::{EntryKind, Probe, Rooted, System, without_parents},
 };
 
@@ -101,6 +102,14 @@ pub fn run(cli: Cli, args: Vec<OsString>, system: &dyn System) -> Exit {
 }
 
 fn verb(context: &mut Context, verb: Verb) -> Outcome {
+    let only_looks = matches!(verb, Verb::Check(_) | Verb::Render(_));
+    if platform::OS == Os::Windows && !only_looks {
+        return Err(Failure::new(
+            Exit::Failed,
+            "this version checks and renders on Windows; it does not install there yet",
+        )
+        .repair("autoglm-boot render --output DIR, then schtasks /create /xml, or copy the shortcut"));
+    }
     match verb {
         Verb::Install(args) => install::run(context, &args),
         Verb::Status(args) => status::run(context, &args),
@@ -160,12 +169,16 @@ fn wants_json(verb: &Verb) -> bool {
 }
 
 /// The manifest as written: read, and right in itself.
-fn read_manifest(look: &dyn Probe, path: &Path) -> Result<manifest::Manifest, Failure> {
-    try_manifest(look, path)?.map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))
+fn read_manifest(look: &dyn Probe, path: &Path, os: Os) -> Result<manifest::Manifest, Failure> {
+    try_manifest(look, path, os)?.map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))
 }
 
 /// The manifest as written, or its mistakes; an error where it cannot be read at all.
-fn try_manifest(look: &dyn Probe, path: &Path) -> Result<Result<manifest::Manifest, manifest::Problems>, Failure> {
+fn try_manifest(
+    look: &dyn Probe,
+    path: &Path,
+    os: Os,
+) -> Result<Result<manifest::Manifest, manifest::Problems>, Failure> {
     let unreadable = |why: &dyn std::fmt::Display| {
         let message = format!("cannot read the manifest {}: {why}", path.display());
         Failure::new(Exit::Usage, message).repair("name it with --manifest FILE")
@@ -182,14 +195,13 @@ fn try_manifest(look: &dyn Probe, path: &Path) -> Result<Result<manifest::Manife
     }
     let bytes = look.read(path).map_err(|error| unreadable(&error))?;
     let path = without_parents(look, &absolute(path)?);
-    Ok(manifest::read(&path, &bytes))
+    Ok(manifest::read_for(os, &path, &bytes))
 }
 
-/// The manifest, checked against this machine; its warnings are told.
-fn checked(context: &mut Context, path: &Path, scope: &ScopeArgs) -> Result<Checked, Failure> {
-    let manifest = read_manifest(context.system, path)?;
-    let wish = Wish { scope: scope.scope() };
-    let checked = check::check(&manifest, &wish, context.system)
+/// The manifest, checked for the target that is wished for, on this machine or another; its warnings are told.
+fn checked(context: &mut Context, path: &Path, wish: &Wish) -> Result<Checked, Failure> {
+    let manifest = read_manifest(context.system, path, wish.os)?;
+    let checked = check::check(&manifest, wish, context.system)
         .map_err(|problems| Failure::new(problems.exit(), problems.render(is_colourful())))?;
     let openings = diagnosis::openings(context, &checked.service);
     for warning in checked.warnings.iter().chain(&openings) {

@@ -1,6 +1,6 @@
 //! `run`, and what the embedded supervisor does in the background.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ type Kept = (Service, Vec<String>);
 
 /// Keeps apps in the foreground.
 pub(super) fn run(context: &mut Context, args: &cli::Run) -> Outcome {
-    let mut kept = kept(context, args)?;
+    let mut kept = manifests::in_order(kept(context, args)?, |(service, _)| service)?;
     if args.all || kept.len() > 1 {
         return together(context, kept);
     }
@@ -45,8 +45,8 @@ pub(super) fn run(context: &mut Context, args: &cli::Run) -> Outcome {
 fn kept(context: &mut Context, args: &cli::Run) -> Result<Vec<Kept>, Failure> {
     if !args.manifest.is_empty() {
         let files = manifests::files(context, &args.manifest)?;
-        let (checked, _) = manifests::checked(context, &files, &args.scope, false)?;
-        let services = manifests::in_order(checked)?.into_iter().map(|checked| checked.service);
+        let (checked, _) = manifests::checked(context, &files, &args.scope.wish(), false)?;
+        let services = checked.into_iter().map(|checked| checked.service);
         let named = |service: Service| {
             let words = vec!["--manifest".into(), service.manifest.display().to_string()];
             (service, words)
@@ -62,8 +62,10 @@ fn kept(context: &mut Context, args: &cli::Run) -> Result<Vec<Kept>, Failure> {
     } else {
         args.names.clone()
     };
+    let mut seen = BTreeSet::new();
     names
         .into_iter()
+        .filter(|name| seen.insert(name.clone())) // one that is named twice is one
         .map(|name| Ok((installed(context, &name, &args.scope)?, vec![name])))
         .collect()
 }
@@ -76,7 +78,11 @@ fn together(context: &Context, kept: Vec<Kept>) -> Outcome {
     };
     let scope = first.scope;
     let rooms = Embedded::new(&context.host, scope).rooms(context.system, &first.name);
-    supervisor::make_folders(&rooms, context.system)?;
+    let runs = |(service, _): &&Kept| context.system.is_locked(&rooms.of_other(&service.name).lock);
+    if let Some((service, _)) = kept.iter().find(runs) {
+        return Err(supervisor::runs_already(&service.name));
+    }
+    supervisor::make_folders(&rooms, Stage::Among, context.system)?;
     let member = |service: Service, mut words: Vec<String>| {
         words.extend([flag(scope).into(), "--among".into()]);
         Member {
@@ -131,7 +137,7 @@ fn flag(scope: Scope) -> &'static str {
 }
 
 fn serve(context: &Context, service: &Service, rooms: &Rooms, stage: Stage) -> Outcome {
-    supervisor::make_folders(rooms, context.system)?;
+    supervisor::make_folders(rooms, stage, context.system)?;
     match supervisor::run(service, rooms, stage, context.system)? {
         Ended::Over(outcome) => Ok(ended(outcome)),
         Ended::Renewed => {

@@ -17,7 +17,7 @@ use crate::{
 /// Shows what an app could still do, as it would be installed, and as it runs.
 pub(super) fn run(context: &mut Context, args: &cli::Security) -> Outcome {
     let service = match &args.manifest {
-        Some(file) => checked(context, file, &args.scope)?.service,
+        Some(file) => checked(context, file, &args.scope.wish())?.service,
         None => installed(context, args)?,
     };
     let systemd = Systemd::new(&context.host, service.scope);

@@ -255,6 +255,9 @@ fn page(status: &Status) -> String {
             "its health is not asked for: autoglm-boot-watch.service does not run".into(),
         );
     }
+    if let Some(why) = &status.output {
+        line("output", format!("cannot be written, and is lost: {why}"));
+    }
     for path in &status.drop_ins {
         line("drop-in", format!("{} (yours)", path.display()));
     }

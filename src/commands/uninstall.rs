@@ -8,6 +8,7 @@ use crate::{
     backend::{AppState, Backend, State},
     cli,
     exit::{Exit, Failure},
+    platform,
     receipt::Receipt,
     session::Session,
 };
@@ -15,7 +16,9 @@ use crate::{
 /// Removes an app's installation; the user's own files stay.
 pub(super) fn run(context: &mut Context, args: &cli::Uninstall) -> Outcome {
     let name = match &args.manifest {
-        Some(path) => read_manifest(context.system, &context.place(path)?)?.name().to_owned(),
+        Some(path) => read_manifest(context.system, &context.place(path)?, platform::OS)?
+            .name()
+            .to_owned(),
         None => meant(context, args.name.as_deref(), &args.scope)?,
     };
     let backend = backend_of(context, &name, &args.scope)?;

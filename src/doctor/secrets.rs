@@ -1,7 +1,7 @@
 //! Secrets that others can read.
 
 use super::{Check, Finding, Patient, patient::quoted, places::described, program::list};
-use crate::supervisor::environment;
+use crate::{platform, supervisor::environment};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::warning(
@@ -125,7 +125,7 @@ fn readable(patient: &Patient) -> Vec<Finding> {
                 return None;
             }
             let text = patient.look.read(file).ok()?;
-            let variables = environment::parse(&String::from_utf8_lossy(&text));
+            let variables = environment::parse(&String::from_utf8_lossy(&text), platform::HAS_SHELL_ESCAPES);
             let named: Vec<_> = variables
                 .into_iter()
                 .filter(|(key, value)| (is_secret(key) && is_value(value)) || has_password(value))

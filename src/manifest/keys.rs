@@ -1,7 +1,12 @@
 //! The contract's keys: which there are, and which of them this version knows. The one list for typing, for unknown keys
 //! and for suggestions.
 
-use super::{At, node::Node, problem::Problem};
+use super::{
+    At,
+    node::Node,
+    problem::Problem,
+    task::{TASK, elements_of},
+};
 
 /// One table of the contract.
 struct Table {
@@ -113,10 +118,15 @@ const TABLES: &[Table] = &[
         &[],
     ),
     table("linux", &["init", "scope"], &[]),
+    table(
+        "windows",
+        &["method", "trigger", "delay", "elevated", "supervised"],
+        &[],
+    ),
 ];
 
 /// Tables of the contract of which this version knows nothing yet.
-const LATER: &[&str] = &["instances", "rollout", "proxy", "monitoring", "windows", "kubernetes"];
+const LATER: &[&str] = &["instances", "rollout", "proxy", "monitoring", "kubernetes"];
 
 /// Systems a table can be overridden for.
 const SYSTEMS: &[&str] = &["linux", "windows"];
@@ -180,7 +190,10 @@ fn check_table(key: &At<String>, value: &Node, prefix: &str, problems: &mut Vec<
 }
 
 fn check_raw(value: &Node, path: &str, problems: &mut Vec<Problem>) {
-    check_names(value, path, &["systemd"], &["task", "kubernetes"], problems);
+    check_names(value, path, &["systemd", "task"], &["kubernetes"], problems);
+    if let Some(task) = value.child("task") {
+        check_task(task, &format!("{path}.task"), problems);
+    }
     if let Some(systemd) = value.child("systemd") {
         let path = format!("{path}.systemd");
         is_table(systemd, &path, problems);
@@ -195,6 +208,30 @@ fn check_raw(value: &Node, path: &str, problems: &mut Vec<Problem>) {
                 );
             } else {
                 is_table(directives, &format!("{path}.{}", section.value), problems);
+            }
+        }
+    }
+}
+
+fn check_task(task: &Node, path: &str, problems: &mut Vec<Problem>) {
+    is_table(task, path, problems);
+    for (section, elements) in task.entries() {
+        let path = format!("{path}.{}", section.value);
+        let Some(known) = elements_of(&section.value) else {
+            let message = format!("[raw.task] has no section {:?}", section.value);
+            let sections = TASK.iter().map(|(name, _)| *name);
+            let names: Vec<_> = sections.clone().collect();
+            let help = format!("its sections are {}", names.join(", "));
+            problems.push(unknown(&message, section, sections).or_help(&help));
+            continue;
+        };
+        is_table(elements, &path, problems);
+        for (element, _) in elements.entries() {
+            let name = element.value.as_str();
+            if !known.iter().any(|(known, _)| *known == name) {
+                let message = format!("[{path}] has no element {name:?}");
+                let names = known.iter().map(|(name, _)| *name);
+                problems.push(unknown(&message, element, names).or_help("its elements are those of [MS-TSCH] 2.5"));
             }
         }
     }

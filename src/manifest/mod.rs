@@ -9,6 +9,8 @@ use std::{
 
 use toml::de::DeTable;
 
+use crate::service::Os;
+
 mod keys;
 mod needs;
 mod node;
@@ -16,6 +18,7 @@ mod problem;
 mod scalars;
 mod syntax;
 mod table;
+mod task;
 mod types;
 
 pub use needs::{RequirementsTable, SecurityTable};
@@ -68,8 +71,12 @@ pub struct Manifest {
     pub security: SecurityTable,
     /// `[linux]` `scope`
     pub scope: Field<String>,
+    /// `[windows]`
+    pub windows: WindowsTable,
     /// `[raw.systemd]`: section, directive, value.
     pub raw: Vec<(String, String, At<String>)>,
+    /// `[raw.task]`: section, element, value.
+    pub raw_task: Vec<(String, String, At<String>)>,
 }
 
 /// `[app]`
@@ -183,6 +190,17 @@ pub struct LoggingTable {
     pub interval: Field<Duration>,
 }
 
+/// `[windows]`
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the keys of the manifest, shown in examples/complete.toml")]
+pub struct WindowsTable {
+    pub method: Field<String>,
+    pub trigger: Field<String>,
+    pub delay: Field<Duration>,
+    pub elevated: Field<bool>,
+    pub supervised: Field<bool>,
+}
+
 impl Manifest {
     /// The app's name.
     pub fn name(&self) -> &str {
@@ -204,8 +222,13 @@ impl Manifest {
     }
 }
 
-/// Reads a manifest; `path` is only for messages and for its folder.
+/// Reads a manifest as it holds on this system; `path` is only for messages and for its folder.
 pub fn read(path: &Path, bytes: &[u8]) -> Result<Manifest, Problems> {
+    read_for(crate::platform::OS, path, bytes)
+}
+
+/// Reads a manifest as it holds on a system.
+pub fn read_for(os: Os, path: &Path, bytes: &[u8]) -> Result<Manifest, Problems> {
     let problems = |source: &str, list: Vec<Problem>| Problems {
         path: path.into(),
         source: source.into(),
@@ -217,11 +240,15 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Manifest, Problems> {
     })?;
     let (table, errors) = DeTable::parse_recoverable(source);
     let root = Node::of_table(&table);
-    let here = on(&root, "linux");
+    let (system, other) = match os {
+        Os::Linux => ("linux", "windows"),
+        Os::Windows => ("windows", "linux"),
+    };
+    let here = on(&root, system);
     let mut list = keys::check(&root);
     let manifest = types::manifest(path, source, &here, &mut list);
     // What is replaced here, and what holds elsewhere, is typed too: a mistake does not wait for another system.
-    for tree in [&root, &on(&root, "windows")] {
+    for tree in [&root, &on(&root, other)] {
         types::manifest(path, "", tree, &mut list);
     }
     let mut seen = HashSet::new();

@@ -38,7 +38,7 @@ pub(super) fn line(node: &Node) -> Result<String, Wrong> {
 }
 
 /// Nothing that would leave its line, join it with the next, or get lost in it.
-fn one_line(text: &str) -> Result<String, Wrong> {
+pub(super) fn one_line(text: &str) -> Result<String, Wrong> {
     let at = |(place, c): (usize, char)| format!("U+{:04X}, character {}", u32::from(c), place + 1);
     if let Some(control) = text.chars().enumerate().find(|(_, c)| c.is_control()) {
         let message = format!("a control character cannot stand here ({})", at(control));
@@ -180,6 +180,17 @@ pub(super) fn count(node: &Node, least: u64, most: u64) -> Result<u64, Wrong> {
             .filter(|number| (least..=most).contains(number))
             .ok_or_else(|| (format!("this must be from {least} to {most}"), None)),
         _ => Err(expected("an integer", node)),
+    }
+}
+
+pub(super) fn truth(node: &Node) -> Result<bool, Wrong> {
+    match &node.value {
+        Value::Bool(truth) => Ok(*truth),
+        Value::String(text) if matches!(text.as_str(), "true" | "false") => {
+            let (message, _) = expected("true or false", node);
+            Err((message, Some("take the quotes away".into())))
+        }
+        _ => Err(expected("true or false", node)),
     }
 }
 

@@ -4,15 +4,16 @@ use std::path::Path;
 
 use super::{
     App, At, DependenciesTable, Field, HealthTable, LoggingTable, Manifest, ProbeTable, Problem, ReadinessTable,
-    ResourcesTable, RestartTable, SCHEMA, ServiceTable,
+    ResourcesTable, RestartTable, SCHEMA, ServiceTable, WindowsTable,
     keys::{SECTIONS, nearest},
     needs::{requirements, security},
     node::{Node, Value},
     scalars::{
         count, cpu, directive_value, duration, expected, headers, line, name, one_of, positive_duration, signal, size,
-        variable,
+        truth, variable,
     },
     table::Table,
+    task,
 };
 use crate::values;
 
@@ -43,7 +44,9 @@ pub(super) fn manifest(path: &Path, source: &str, root: &Node, problems: &mut Ve
         }
     });
     let scope = linux.take("scope", |node| one_of(node, &["system", "user"]));
+    let windows = windows(&mut Table::of(root, Some("windows"), problems));
     let raw = raw(root, problems);
+    let raw_task = task::elements(root, problems);
     Some(Manifest {
         path: path.into(),
         source: source.into(),
@@ -58,7 +61,9 @@ pub(super) fn manifest(path: &Path, source: &str, root: &Node, problems: &mut Ve
         requirements,
         security,
         scope,
+        windows,
         raw,
+        raw_task,
     })
 }
 
@@ -224,6 +229,21 @@ fn logging(table: &mut Table) -> LoggingTable {
         level_variable,
         burst: limit.take("burst", |node| count(node, 0, u64::from(u32::MAX))),
         interval: limit.take("interval", duration),
+    }
+}
+
+fn windows(table: &mut Table) -> WindowsTable {
+    WindowsTable {
+        method: table.take("method", |node| {
+            match one_of(node, &["task", "startup-folder", "service"])?.as_str() {
+                "service" => Err(("method \"service\" is not implemented yet in this version".into(), None)),
+                method => Ok(method.to_owned()),
+            }
+        }),
+        trigger: table.take("trigger", |node| one_of(node, &["boot", "logon"])),
+        delay: table.take("delay", duration),
+        elevated: table.take("elevated", truth),
+        supervised: table.take("supervised", truth),
     }
 }
 

@@ -4,8 +4,12 @@
 
 #[cfg(unix)]
 mod unix;
+#[cfg(windows)]
+mod windows;
 #[cfg(unix)]
 pub use unix::*;
+#[cfg(windows)]
+pub use windows::*;
 
 /// What a service tells its manager (`sd_notify(3)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +20,17 @@ pub enum Told {
     Stopping,
     /// It is alive (`WatchdogSec=`, systemd.service(5)).
     Alive,
+}
+
+/// What is caught by a supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caught {
+    /// A child may have ended.
+    Child,
+    /// It is to end.
+    End,
+    /// It is for the app: the signal's name.
+    Pass(&'static str),
 }
 
 /// A signal that asks us to end.

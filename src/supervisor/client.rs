@@ -1,7 +1,7 @@
 //! What the verbs, and other supervisors, ask of a supervisor.
 
 use std::{
-    io::{self, BufRead as _},
+    io::{self, BufRead as _, ErrorKind, Read as _},
     time::Duration,
 };
 
@@ -10,7 +10,7 @@ use crate::{
     backend::Live,
     exit::{Exit, Failure},
     health::state::Phase,
-    platform,
+    platform::{self, Answer},
     system::{Cmd, Probe, Real, System},
 };
 
@@ -25,12 +25,17 @@ pub fn start(system: &dyn System, serve: &Cmd, rooms: &Rooms) -> Result<(), Fail
         return Ok(());
     }
     let failed = |cause: &str| Failure::new(Exit::Failed, format!("the supervisor could not begin: {cause}"));
-    if crew::start(rooms).is_some() {
-        let start = system.monotonic();
-        while !system.is_locked(&rooms.lock) && system.monotonic().saturating_sub(start) < ANSWER {
+    let asked = system.monotonic();
+    if crew::start(rooms, system).is_some() {
+        // What has ended again by now has told how.
+        let has_begun = || live(rooms, system).is_some_and(|live| live.changed.is_some_and(|at| at > asked));
+        while !has_begun() {
+            if system.monotonic().saturating_sub(asked) > ANSWER {
+                return Err(failed("the `run` that keeps the others does not start it"));
+            }
             system.sleep(LOOK);
         }
-        return Ok(()); // what has ended again by now has told how
+        return Ok(());
     }
     let said = system
         .start_detached(serve)
@@ -102,14 +107,59 @@ pub fn is_ready(rooms: &Rooms) -> Result<(), String> {
     }
 }
 
-/// Copies what an app says to our own output, where its supervisor passes it through; `None` where it does not.
-pub fn stream(rooms: &Rooms, lines: u32, is_following: bool) -> Option<io::Result<()>> {
+/// Copies what an app says to our own output, where its supervisor passes it through, until we are asked to end; `None` where
+/// it does not. Where it is followed and started anew, it is followed further.
+pub fn stream(rooms: &Rooms, lines: u32, is_following: bool, system: &dyn System) -> Option<io::Result<()>> {
+    let mut stream = open_stream(rooms, lines, is_following)?;
+    let copied = platform::own_output().and_then(|mut output| {
+        loop {
+            copy(&mut stream, &mut output, system)?;
+            match reopened(rooms, system).filter(|_| is_following) {
+                Some(again) => stream = again,
+                None => return Ok(()),
+            }
+        }
+    });
+    Some(copied)
+}
+
+fn open_stream(rooms: &Rooms, lines: u32, is_following: bool) -> Option<Answer> {
     let follow = if is_following { " follow" } else { "" };
-    let mut answer = platform::ask_control(&rooms.socket, &format!("logs {lines}{follow}"), None).ok()?;
+    let words = format!("logs {lines}{follow}");
+    let mut answer = platform::ask_control(&rooms.socket, &words, Some(ANSWER)).ok()?;
     let mut first = String::new();
     answer.read_line(&mut first).ok()?;
-    (first.trim() == control::STREAM).then(|| {
-        let mut output = platform::own_output()?;
-        io::copy(&mut answer, &mut output).map(drop)
-    })
+    (first.trim() == control::STREAM).then_some(answer)
+}
+
+/// What a supervisor says that has followed the one that ended: all of it. None follows one that has ended for good.
+fn reopened(rooms: &Rooms, system: &dyn System) -> Option<Answer> {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let ended = system.monotonic();
+    let is_coming = || live(rooms, system).is_some_and(|live| !matches!(live.active.as_str(), "inactive" | "failed"));
+    while system.monotonic().saturating_sub(ended) < PATIENCE && system.interrupted().is_none() && is_coming() {
+        if let Some(again) = open_stream(rooms, u32::MAX, true) {
+            return Some(again);
+        }
+        system.sleep(LOOK);
+    }
+    None
+}
+
+fn copy(from: &mut Answer, to: &mut impl io::Write, system: &dyn System) -> io::Result<()> {
+    let mut buffer = [0; 16 * 1024];
+    from.get_ref().set_read_timeout(Some(LOOK * 5))?;
+    while system.interrupted().is_none() {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => to.write_all(&buffer[..read])?,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

@@ -3,14 +3,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{self, Write},
-    path::PathBuf,
-    sync::{Mutex, PoisonError, mpsc},
+    io,
+    path::Path,
+    sync::mpsc,
     time::Duration,
 };
 
 use super::{
-    Rooms,
+    LOOK, Rooms,
     state::{End, Outcome},
 };
 use crate::{
@@ -20,8 +20,11 @@ use crate::{
     system::{Cmd, System},
 };
 
-/// The control socket of a crew, beside those of its apps; no app has this name.
-const SOCKET: &str = "+crew";
+mod control;
+
+use control::Names;
+pub(super) use control::{VARIABLE, start, tell_ready};
+
 /// Before a supervisor that was killed is started again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long a supervisor may take to end beyond what its app may.
@@ -55,7 +58,7 @@ pub fn run(
     platform::adopt_orphans().map_err(failed("cannot adopt orphans"))?;
     let (sender, news) = mpsc::channel();
     let to_signals = sender.clone();
-    platform::watch_signals(move |caught| {
+    platform::watch_signals(true, move |caught| {
         let _ = to_signals.send(match caught {
             Caught::Child => News::Child,
             Caught::End => News::End,
@@ -63,65 +66,61 @@ pub fn run(
         }); // at the end nobody listens
     })
     .map_err(failed("cannot watch signals"))?;
-    let socket = socket(rooms);
-    let to_control = Mutex::new(sender.clone());
-    platform::listen(&socket, move |words, client| answer(words, &to_control, client))
-        .map_err(failed("cannot listen at the control socket"))?;
+    let names = Names::default();
+    let socket =
+        control::listen(rooms, names.clone(), sender, system).map_err(failed("cannot listen at the control socket"))?;
     let mut crew = Crew {
         system,
-        folder: socket.with_file_name(""),
-        news: sender,
+        rooms,
+        socket: &socket,
+        names,
         apps: BTreeMap::new(),
         is_ending: false,
-        has_failed: false,
+        has_told: false,
     };
     for member in members {
         crew.begin(member)?;
     }
     crew.keep(&news, &member);
+    end_the_rest();
     let _ = system.remove(&socket); // a socket that nobody serves does no harm
-    Ok(if crew.has_failed {
+    Ok(if crew.apps.values().any(|app| app.has_failed) {
         Outcome::Failed
     } else {
         Outcome::Stopped
     })
 }
 
-/// Has the crew of this scope start an app; `None` where there is no crew.
-pub(super) fn start(rooms: &Rooms) -> Option<()> {
-    let app = rooms.socket.file_name()?.to_str()?;
-    let said = platform::tell(&socket(rooms), &format!("start {app}"), SLACK).ok()?;
-    (said == super::control::OK).then_some(())
-}
-
-fn socket(rooms: &Rooms) -> PathBuf {
-    rooms.socket.with_file_name(SOCKET)
-}
-
-fn answer(words: &str, news: &Mutex<mpsc::Sender<News>>, client: &mut dyn Write) -> io::Result<()> {
-    let news = news.lock().unwrap_or_else(PoisonError::into_inner); // a sender is whole whoever panicked
-    match words.split_once(' ') {
-        Some(("start", app)) if news.send(News::Start(app.into())).is_ok() => {
-            writeln!(client, "{}", super::control::OK)
+/// Ends what a supervisor that was killed has left to us.
+fn end_the_rest() {
+    for _ in 0..100 {
+        let left = platform::descendants();
+        platform::send("SIGKILL", &left);
+        platform::reap();
+        if left.is_empty() {
+            return;
         }
-        _ => writeln!(client, "unknown: {words}"),
+        std::thread::sleep(LOOK);
     }
 }
 
 /// Who is kept, and how it goes.
 struct Crew<'a> {
     system: &'a dyn System,
-    folder: PathBuf,
-    news: mpsc::Sender<News>,
+    rooms: &'a Rooms,
+    socket: &'a Path,
+    names: Names,
     apps: BTreeMap<String, App>,
     is_ending: bool,
-    has_failed: bool,
+    /// Whether we have said that all are ready.
+    has_told: bool,
 }
 
 struct App {
     member: Member,
     life: Life,
     is_ready: bool,
+    has_failed: bool,
 }
 
 /// The supervisor of an app.
@@ -148,21 +147,21 @@ impl Crew<'_> {
     fn begin(&mut self, member: Member) -> Result<(), Failure> {
         let name = member.service.name.clone();
         let failed = |error: io::Error| Failure::new(Exit::Failed, format!("{name} could not be kept: {error}"));
-        let notify = self.folder.join(format!("+{name}"));
-        let (news, app) = (self.news.clone(), name.clone());
-        platform::listen_for_ready(&notify, move || drop(news.send(News::Ready(app.clone())))).map_err(failed)?;
+        // What is told of an earlier life is no longer so: others would take it for ready.
+        let status = self.rooms.of_other(&name).status;
+        self.system.remove(&status).map_err(failed)?;
         let mut keep = member.keep.clone();
-        keep.env
-            .push(("NOTIFY_SOCKET".into(), notify.to_string_lossy().into_owned()));
+        let socket = self.socket.to_string_lossy().into_owned();
+        keep.env.push((VARIABLE.into(), socket));
         let pid = platform::start_child(&keep).map_err(failed)?;
-        self.apps.insert(
-            name,
-            App {
-                member,
-                life: Life::Runs(pid),
-                is_ready: false,
-            },
-        );
+        self.names.add(&name);
+        let app = App {
+            member,
+            life: Life::Runs(pid),
+            is_ready: false,
+            has_failed: false,
+        };
+        self.apps.insert(name, app);
         Ok(())
     }
 
@@ -177,14 +176,12 @@ impl Crew<'_> {
                 }
                 Some(News::Start(name)) => self.begin_late(&name, member),
                 Some(News::Ready(name)) => self.ready(&name),
-                None => self.tick(),
+                None => {}
             }
+            self.tick(); // however much news there is
             if self.is_ending {
                 self.end_those_nobody_needs();
             }
-        }
-        for name in self.apps.keys() {
-            let _ = self.system.remove(&self.folder.join(format!("+{name}"))); // as above
         }
     }
 
@@ -209,13 +206,14 @@ impl Crew<'_> {
             app.is_ready = false;
             app.life = match end {
                 End::Exited(status) => {
-                    self.has_failed |= status != 0;
+                    app.has_failed = status != 0;
                     Life::Over
                 }
                 _ if self.is_ending => Life::Over,
                 _ => Life::Due(now + PAUSE),
             };
         }
+        self.tell_if_all_are_ready();
     }
 
     fn tick(&mut self) {
@@ -237,8 +235,8 @@ impl Crew<'_> {
     }
 
     fn over(&mut self, name: &str) {
-        self.has_failed = true;
         if let Some(app) = self.apps.get_mut(name) {
+            app.has_failed = true;
             app.life = Life::Over;
         }
     }
@@ -251,12 +249,18 @@ impl Crew<'_> {
         }
     }
 
-    /// When all of them are ready, so are we.
     fn ready(&mut self, name: &str) {
         if let Some(app) = self.apps.get_mut(name) {
             app.is_ready = true;
         }
-        if self.apps.values().all(|app| app.is_ready || app.life == Life::Over) {
+        self.tell_if_all_are_ready();
+    }
+
+    /// When all of them are ready, so are we; what was stopped, or has done its work, is not waited for.
+    fn tell_if_all_are_ready(&mut self) {
+        let is_well = |app: &App| app.is_ready || (app.life == Life::Over && !app.has_failed);
+        if !self.is_ending && !self.has_told && self.apps.values().all(is_well) {
+            self.has_told = true;
             platform::notify(Told::Ready);
         }
     }
@@ -272,14 +276,16 @@ impl Crew<'_> {
     }
 
     fn end_those_nobody_needs(&mut self) {
-        let running = self.apps.values().filter(|app| app.life != Life::Over);
-        let needed: BTreeSet<_> = running
+        let running = || self.apps.values().filter(|app| app.life != Life::Over);
+        let needed: BTreeSet<_> = running()
             .flat_map(|app| app.member.service.dependencies.apps.clone())
             .collect();
+        // One that was installed meanwhile may have made a circle.
+        let is_circle = running().all(|app| needed.contains(&app.member.service.name));
         let now = self.system.monotonic();
         for (name, app) in &mut self.apps {
             if let Life::Runs(pid) = app.life
-                && !needed.contains(name)
+                && (is_circle || !needed.contains(name))
             {
                 platform::send("SIGTERM", &[pid]);
                 app.life = Life::Ends(pid, now + app.member.service.stop_timeout + SLACK);

@@ -1,10 +1,10 @@
-//! The environment of an app that no service manager starts: what systemd would give it (systemd.exec(5), "Environment
-//! Variables in Spawned Processes"), then the manifest's variables, then the user's own files, read at each start.
+//! The environment of an app that no service manager starts: what the system gives to whoever it runs as, then the manifest's
+//! variables, then the user's own files, read at each start.
 
 use std::{ffi::OsString, path::Path};
 
 use crate::{
-    render::DEFAULT_PATH,
+    platform,
     service::{RunAs, Service},
     system::{Probe, User},
 };
@@ -17,37 +17,20 @@ pub fn of(
     inherited: Vec<(OsString, OsString)>,
     look: &dyn Probe,
 ) -> Result<Vec<(OsString, OsString)>, String> {
-    let mut variables = inherited;
+    let is_ours = service.run_as == RunAs::Invoker;
+    let mut variables = platform::base_environment(user, shell, inherited, is_ours, &|name| look.env(name))
+        .map_err(|error| format!("the environment of its account is not known: {error}"))?;
+    let mut path: Vec<OsString> = service.path.iter().map(|folder| folder.clone().into()).collect();
+    path.extend(
+        variables
+            .iter()
+            .find_map(|(name, value)| is_same(name, "PATH").then(|| value.clone())),
+    );
     let mut set = |key: &str, value: OsString| {
-        variables.retain(|(name, _)| name != key);
+        variables.retain(|(name, _)| !is_same(name, key));
         variables.push((key.into(), value));
     };
-    if let Some(name) = &user.name {
-        set("USER", name.into());
-        set("LOGNAME", name.into());
-    }
-    set("HOME", user.home.clone().into());
-    if let Some(shell) = shell {
-        set("SHELL", shell.into());
-    }
-    // The folder for sockets is that of whoever we are.
-    let kept: &[&str] = if service.run_as == RunAs::Invoker {
-        &["LANG", "XDG_RUNTIME_DIR"]
-    } else {
-        &["LANG"]
-    };
-    for name in kept {
-        if let Some(value) = look.env(name) {
-            set(name, value);
-        }
-    }
-    let mut path: Vec<_> = service
-        .path
-        .iter()
-        .map(|folder| folder.to_string_lossy().into_owned())
-        .collect();
-    path.push(DEFAULT_PATH.into());
-    set("PATH", path.join(":").into());
+    set("PATH", path.join(platform::PATH_SEPARATOR.as_ref()));
     for (key, value) in &service.environment {
         set(key, value.into());
     }
@@ -58,16 +41,25 @@ pub fn of(
         let bytes = look
             .read(file)
             .map_err(|error| format!("{}: {error}", file.display()))?;
-        for (key, value) in parse(&String::from_utf8_lossy(&bytes)) {
+        for (key, value) in parse(&String::from_utf8_lossy(&bytes), platform::HAS_SHELL_ESCAPES) {
             set(&key, value.into());
         }
     }
     Ok(variables)
 }
 
+fn is_same(name: &std::ffi::OsStr, other: &str) -> bool {
+    if platform::TELLS_CASES_APART {
+        name == other
+    } else {
+        name.eq_ignore_ascii_case(other)
+    }
+}
+
 /// `KEY=value` lines as systemd reads them (`EnvironmentFile=`, systemd.exec(5)): comments begin with `#` or `;`, a value may
-/// be quoted as in a shell, without its expansions, and a backslash at its end continues a line.
-pub fn parse(text: &str) -> Vec<(String, String)> {
+/// be quoted as in a shell, without its expansions, and a backslash at its end continues a line. Without `has_escapes` a
+/// backslash is a character like any other, as in a path of Windows.
+pub fn parse(text: &str, has_escapes: bool) -> Vec<(String, String)> {
     let mut variables = Vec::new();
     let mut rest = text.chars().peekable();
     while let Some(&first) = rest.peek() {
@@ -79,7 +71,7 @@ pub fn parse(text: &str) -> Vec<(String, String)> {
         if rest.next() != Some('=') {
             continue; // the end of a line without a value, or of the file
         }
-        let value = value(&mut rest);
+        let value = value(&mut rest, has_escapes);
         if crate::values::is_variable(key.trim()) {
             variables.push((key.trim().to_owned(), value));
         }
@@ -88,7 +80,7 @@ pub fn parse(text: &str) -> Vec<(String, String)> {
 }
 
 /// One value, up to and with the end of its line.
-fn value(rest: &mut std::iter::Peekable<std::str::Chars>) -> String {
+fn value(rest: &mut std::iter::Peekable<std::str::Chars>, has_escapes: bool) -> String {
     let mut value = String::new();
     let mut quote = None;
     let mut kept = 0; // blanks at the end are not kept, unless they were quoted or escaped
@@ -103,7 +95,7 @@ fn value(rest: &mut std::iter::Peekable<std::str::Chars>) -> String {
                 quote = None;
                 kept = value.len();
             }
-            (None | Some('"'), '\\') => match (quote, rest.next()) {
+            (None | Some('"'), '\\') if has_escapes => match (quote, rest.next()) {
                 (_, Some('\n')) => {}
                 (None, Some(c)) => {
                     value.push(c);
@@ -154,7 +146,18 @@ mod tests {
             ("I", "x # no comment"),
             ("J", "abc"),
         ];
-        let parsed = parse(text);
+        let parsed = parse(text, true);
+        let parsed: Vec<_> = parsed
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(parsed, expected);
+    }
+    #[test]
+    fn on_windows_a_backslash_is_a_character_and_a_line_ends_as_it_ends_there() {
+        let text = "A=C:\\models\\new\r\nB=\"C:\\Program Files\\x\\\"\r\nC='a\\'\r\n";
+        let expected = [("A", r"C:\models\new"), ("B", r"C:\Program Files\x\"), ("C", r"a\")];
+        let parsed = parse(text, false);
         let parsed: Vec<_> = parsed
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_str()))

@@ -1,6 +1,6 @@
 //! The loop that lets things happen to the machines and does what they say.
 
-use std::{os::fd::OwnedFd, sync::mpsc};
+use std::{sync::mpsc, time::Duration};
 
 use super::{
     Ended, LOOK, News, Rooms, Stage,
@@ -14,7 +14,8 @@ use crate::{
         state::{self as health, Action as Finding},
         wait::Waits,
     },
-    platform::{self, Launch, Told},
+    plan::Span,
+    platform::{self, Launch, Pipe, Told},
     service::Service,
     system::System,
 };
@@ -33,8 +34,10 @@ pub(super) struct Keeper<'a> {
     live: Live,
     /// Why the run is ended, if for its health.
     sick: Option<String>,
+    /// Whether its start is ended for taking too long.
+    is_late: bool,
     is_renewed: bool,
-    output: OwnedFd,
+    output: Pipe,
 }
 
 impl<'a> Keeper<'a> {
@@ -44,7 +47,7 @@ impl<'a> Keeper<'a> {
         rooms: &'a Rooms,
         stage: Stage,
         system: &'a dyn System,
-        output: OwnedFd,
+        output: Pipe,
         news: mpsc::Sender<News>,
     ) -> Self {
         Self {
@@ -60,6 +63,7 @@ impl<'a> Keeper<'a> {
                 ..Live::default()
             },
             sick: None,
+            is_late: false,
             is_renewed: false,
             output,
         }
@@ -80,9 +84,12 @@ impl<'a> Keeper<'a> {
                     Ended::Over(outcome)
                 };
             }
-            match self.wait(news) {
-                Some(news) => self.take(news),
-                None => self.tick(),
+            if let Some(news) = self.wait(news) {
+                self.take(news);
+            }
+            let now = self.system.monotonic();
+            if self.due().is_some_and(|due| now >= due) {
+                self.tick(); // however much news there is
             }
             if matches!(self.machine.state(), State::Clearing { .. }) && platform::descendants().is_empty() {
                 self.reap();
@@ -107,6 +114,10 @@ impl<'a> Keeper<'a> {
                 let found = self.vitals.answered(run, answer, self.live.pid, now);
                 self.find(found);
             }
+            News::Output(trouble) => {
+                self.live.output = trouble;
+                self.write();
+            }
             News::Awaited(run, Ok(())) if self.vitals.is_of_now(run) => self.happen(Event::Awaited),
             News::Awaited(run, Err(why)) if self.vitals.is_of_now(run) => {
                 self.note(&why);
@@ -119,8 +130,7 @@ impl<'a> Keeper<'a> {
 
     /// The next news; `None` when it is time for a tick.
     fn wait(&self, news: &mpsc::Receiver<News>) -> Option<News> {
-        let due = [self.machine.due(), self.vitals.due()].into_iter().flatten().min();
-        let due = due.map(|at| at.saturating_sub(self.system.monotonic()));
+        let due = self.due().map(|at| at.saturating_sub(self.system.monotonic()));
         let is_clearing = matches!(self.machine.state(), State::Clearing { .. });
         let limit = if is_clearing { Some(LOOK) } else { due };
         match limit {
@@ -129,7 +139,25 @@ impl<'a> Keeper<'a> {
         }
     }
 
+    fn due(&self) -> Option<Duration> {
+        [self.machine.due(), self.vitals.due()].into_iter().flatten().min()
+    }
+
     fn tick(&mut self) {
+        let before = self.machine.state();
+        let is_late = matches!(before, State::Preparing(_) | State::Running)
+            && self.machine.due().is_some_and(|due| self.system.monotonic() >= due);
+        if is_late {
+            let what = match before {
+                State::Preparing(number) => self.service.pre_start[number].join(" "),
+                _ => self.service.command.join(" "),
+            };
+            self.note(&format!(
+                "`{what}` did not end within {}: it is ended",
+                Span(self.service.start_timeout)
+            ));
+            self.is_late = true;
+        }
         self.happen(Event::Tick);
         let found = self
             .vitals
@@ -143,6 +171,7 @@ impl<'a> Keeper<'a> {
             self.notify(Told::Stopping);
         }
         self.sick = None;
+        self.is_late = false;
         self.happen(event);
     }
 
@@ -166,20 +195,27 @@ impl<'a> Keeper<'a> {
         let service = self.service;
         match action {
             Action::Await => self.wait_for_others(),
-            Action::Prepare(number) => self.launch(&service.pre_start[number]),
+            Action::Prepare(number) => {
+                self.is_late = false;
+                self.launch(&service.pre_start[number])
+            }
             Action::Spawn => {
                 let ended = self.launch(&service.command);
                 self.sick = None;
+                self.is_late = false;
                 self.vitals.begin(service, self.system.monotonic());
                 ended
             }
             Action::Signal => {
                 self.vitals.end();
-                platform::send(&service.stop_signal, &platform::descendants());
+                // What cannot be asked to end needs no time for it.
+                if !platform::send_to_tree(&service.stop_signal) {
+                    platform::send_to_tree("SIGKILL");
+                }
                 None
             }
             Action::Kill => {
-                platform::send("SIGKILL", &platform::descendants());
+                platform::send_to_tree("SIGKILL");
                 None
             }
         }

@@ -1,27 +1,26 @@
 //! An app's output: whole lines, within a rate limit, into files that are rotated or to our own output.
 
 use std::{
-    collections::VecDeque,
-    fs,
-    io::{self, Read, Write},
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    io::{self, Read},
     time::{Duration, Instant},
 };
 
 use memchr::{memchr_iter, memrchr};
 
-use crate::{
-    platform,
-    service::{Logging, RateLimit},
-};
+use crate::service::RateLimit;
+
+mod listeners;
+mod rotated;
+mod through;
+
+pub use listeners::{Ear, Heard, Listeners};
+pub use rotated::{MOST_FILES, Rotated, paths};
+pub use through::Through;
 
 /// A line that is longer is broken.
 const LONGEST_LINE: usize = 64 * 1024;
 /// So much is read at once.
 const CHUNK: usize = 256 * 1024;
-/// So many bytes of what was passed through are kept for whoever asks.
-const BACKLOG: usize = 64 * 1024;
 
 /// Where output goes.
 #[derive(Debug)]
@@ -32,79 +31,26 @@ pub enum Sink {
     Through(Through),
 }
 
-impl Sink {
-    /// Whole lines.
-    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        match self {
-            Self::File(file) => file.write(lines),
-            Self::Through(through) => through.write(lines),
-        }
-    }
-}
-
-/// Output that is passed on.
+/// What came of a write.
 #[derive(Debug)]
-pub struct Through {
-    output: fs::File,
-    /// In front of each line.
-    prefix: String,
-    listeners: Arc<Listeners>,
+struct Written {
+    /// So many bytes of it.
+    bytes: usize,
+    /// Why no more.
+    error: Option<io::Error>,
 }
 
-impl Through {
-    /// To our own standard output; `name` in front of each line, if one is given.
-    pub fn new(name: Option<&str>, listeners: Arc<Listeners>) -> io::Result<Self> {
-        Ok(Self {
-            output: platform::own_output()?,
-            prefix: name.map_or_else(String::new, |name| format!("{name} | ")),
-            listeners,
-        })
-    }
-
-    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.listeners.tell(lines);
-        if self.prefix.is_empty() {
-            return self.output.write_all(lines);
+impl Sink {
+    fn write(&mut self, bytes: &[u8]) -> Written {
+        match self {
+            Self::File(file) => file.write(bytes),
+            Self::Through(through) => through.write(bytes),
         }
-        let mut prefixed = Vec::with_capacity(lines.len() * 2);
-        for line in lines.split_inclusive(|&byte| byte == b'\n') {
-            prefixed.extend_from_slice(self.prefix.as_bytes());
-            prefixed.extend_from_slice(line);
-        }
-        self.output.write_all(&prefixed)
-    }
-}
-
-/// Who listens to what is passed through, and the last of it.
-#[derive(Debug, Default)]
-pub struct Listeners(Mutex<Heard>);
-
-#[derive(Debug, Default)]
-struct Heard {
-    last: VecDeque<u8>,
-    listeners: Vec<mpsc::SyncSender<Vec<u8>>>,
-}
-
-impl Listeners {
-    /// The last so many lines that are kept, and what comes.
-    pub fn listen(&self, lines: usize) -> (Vec<u8>, mpsc::Receiver<Vec<u8>>) {
-        const AHEAD: usize = 64;
-        let (sender, receiver) = mpsc::sync_channel(AHEAD);
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner); // bytes are bytes
-        state.listeners.push(sender);
-        let kept: Vec<u8> = state.last.iter().copied().collect();
-        (last_lines(&kept, lines).to_vec(), receiver)
     }
 
-    /// One that does not keep up, or went away, is told nothing more: the app must not stand still for it.
-    fn tell(&self, lines: &[u8]) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner); // as above
-        let Heard { last, listeners } = &mut *state;
-        listeners.retain(|listener| listener.try_send(lines.to_vec()).is_ok());
-        let end = &lines[lines.len().saturating_sub(BACKLOG)..];
-        let surplus = (last.len() + end.len()).saturating_sub(BACKLOG).min(last.len());
-        last.drain(..surplus);
-        last.extend(end);
+    /// Whether a line that is broken needs an end of its own; what is passed on alone is passed on as it is.
+    fn is_of_lines(&self) -> bool {
+        !matches!(self, Self::Through(through) if !through.has_name())
     }
 }
 
@@ -120,85 +66,10 @@ pub fn last_lines(text: &[u8], lines: usize) -> &[u8] {
     }
 }
 
-/// A log file and its earlier ones.
-#[derive(Debug)]
-pub struct Rotated {
-    path: PathBuf,
-    file: fs::File,
-    size: u64,
-    max_size: u64,
-    max_files: u32,
-}
-
-impl Rotated {
-    /// Opens the log to append to it.
-    pub fn open(path: &Path, logging: &Logging) -> io::Result<Self> {
-        let file = platform::append(path, 0o640)?;
-        let size = file.metadata()?.len();
-        Ok(Self {
-            path: path.into(),
-            file,
-            size,
-            max_size: logging.max_size,
-            max_files: logging.max_files,
-        })
-    }
-
-    /// As many whole lines as the file may hold, then the rest into the next one.
-    fn write(&mut self, mut lines: &[u8]) -> io::Result<()> {
-        while !lines.is_empty() {
-            let room = usize::try_from(self.max_size.saturating_sub(self.size)).unwrap_or(usize::MAX);
-            let mut end = lines.len();
-            if end > room {
-                end = memrchr(b'\n', &lines[..room]).map_or(0, |at| at + 1);
-            }
-            if end == 0 && self.size > 0 {
-                self.rotate()?;
-                continue;
-            }
-            if end == 0 {
-                // A line that is longer than a file may be, has one of its own.
-                end = memchr::memchr(b'\n', lines).map_or(lines.len(), |at| at + 1);
-            }
-            self.file.write_all(&lines[..end])?;
-            self.size += u64::try_from(end).unwrap_or_default();
-            lines = &lines[end..];
-        }
-        Ok(())
-    }
-
-    fn rotate(&mut self) -> io::Result<()> {
-        let mut files = paths(&self.path, self.max_files);
-        files.reverse();
-        if self.max_files == 0 {
-            self.file.set_len(0)?;
-        }
-        for pair in files.windows(2) {
-            match platform::rename(&pair[1], &pair[0]) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        self.file = platform::append(&self.path, 0o640)?;
-        self.size = 0;
-        Ok(())
-    }
-}
-
-/// Every file that a log can have, the newest first.
-pub fn paths(path: &Path, max_files: u32) -> Vec<PathBuf> {
-    let earlier = (1..=max_files).map(|number| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{number}"));
-        PathBuf::from(name)
-    });
-    std::iter::once(path.to_path_buf()).chain(earlier).collect()
-}
-
 /// Copies lines until the writing end is closed everywhere. What goes beyond the rate limit is dropped and counted; what
-/// cannot be written is dropped too: the app must not stand still for it.
-pub fn copy(mut input: impl Read, sink: Sink, limit: RateLimit) {
-    let mut gate = Gate::new(limit, sink);
+/// cannot be written too, and `tell` is told why, and when it can be written again: the app must not stand still for it.
+pub fn copy(mut input: impl Read, sink: Sink, limit: RateLimit, tell: impl FnMut(Option<&str>)) {
+    let mut gate = Gate::new(limit, sink, tell);
     let mut buffer = vec![0; CHUNK];
     let mut held = 0; // of a line whose end did not come yet
     loop {
@@ -224,22 +95,30 @@ pub fn copy(mut input: impl Read, sink: Sink, limit: RateLimit) {
 
 /// Lets so many lines through within an interval.
 #[derive(Debug)]
-struct Gate {
+struct Gate<T> {
     limit: RateLimit,
     sink: Sink,
+    tell: T,
     begun: Option<Instant>,
     passed: u64,
     dropped: u64,
+    /// Lines that could not be written, and why.
+    lost: Option<(u64, String)>,
+    /// What was written last ended a line.
+    is_at_start: bool,
 }
 
-impl Gate {
-    fn new(limit: RateLimit, sink: Sink) -> Self {
+impl<T: FnMut(Option<&str>)> Gate<T> {
+    fn new(limit: RateLimit, sink: Sink, tell: T) -> Self {
         Self {
             limit,
             sink,
+            tell,
             begun: None,
             passed: 0,
             dropped: 0,
+            lost: None,
+            is_at_start: true,
         }
     }
 
@@ -249,7 +128,7 @@ impl Gate {
             return;
         }
         if self.limit.burst == 0 || self.limit.interval == Duration::ZERO {
-            let _ = self.sink.write(lines); // as said above
+            self.write(lines);
             return;
         }
         let is_over = |begun: Instant| now.duration_since(begun) >= self.limit.interval;
@@ -267,24 +146,59 @@ impl Gate {
         let (open, shut) = lines.split_at(end);
         if !open.is_empty() {
             self.passed += count(open);
-            let _ = self.sink.write(open); // as said above
+            self.write(open);
         }
         self.dropped += count(shut);
     }
 
-    /// A line without an end is given one.
+    /// A line without an end is given one, where lines are what counts.
     fn pass_broken(&mut self, line: &[u8]) {
         let mut line = line.to_vec();
-        line.push(b'\n');
+        if self.sink.is_of_lines() {
+            line.push(b'\n');
+        }
         self.pass(&line, Instant::now());
     }
 
     fn tell_dropped(&mut self) {
         let dropped = std::mem::take(&mut self.dropped);
         if dropped > 0 {
-            let note = format!("[autoglm-boot] {dropped} lines dropped: more than logging.rate_limit allows\n");
-            let _ = self.sink.write(note.as_bytes()); // as said above
+            self.note(&format!("{dropped} lines dropped: more than logging.rate_limit allows"));
         }
+    }
+
+    /// Writes what it can; the first line after a gap says how large it was.
+    fn write(&mut self, lines: &[u8]) {
+        if let Some((lost, why)) = self.lost.clone() {
+            let is_told = self.note(&format!("{lost} lines could not be written: {why}"));
+            if !is_told {
+                self.lost = Some((lost + count(lines), why));
+                return;
+            }
+            self.lost = None;
+            (self.tell)(None);
+        }
+        let written = self.put(lines);
+        if let Some(error) = written.error {
+            let error = error.to_string();
+            (self.tell)(Some(&error));
+            self.lost = Some((count(&lines[written.bytes..]), error));
+        }
+    }
+
+    /// A line of our own; whether it could be written.
+    fn note(&mut self, text: &str) -> bool {
+        let end = if self.is_at_start { "" } else { "\n" };
+        let line = format!("{end}[autoglm-boot] {text}\n");
+        self.put(line.as_bytes()).error.is_none()
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Written {
+        let written = self.sink.write(bytes);
+        if let Some(last) = written.bytes.checked_sub(1) {
+            self.is_at_start = bytes[last] == b'\n';
+        }
+        written
     }
 }
 

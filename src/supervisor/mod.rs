@@ -9,7 +9,8 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
-    time::Duration,
+    thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -38,6 +39,8 @@ use state::{Event, Outcome};
 const MARK: &str = "AUTOGLM_BOOT_STATUS";
 /// Between two looks at a process tree that is to end.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long the end waits for those who read the output.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Where a supervisor keeps what it needs while it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +91,8 @@ enum News {
     Ready,
     /// The answer to a question of the run of this number.
     Answered(u64, Result<(), String>),
+    /// Its output cannot be written, and why; or it can again.
+    Output(Option<String>),
     /// What the start of this number waited for holds, or not in time.
     Awaited(u64, Result<(), String>),
 }
@@ -107,12 +112,15 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
         let what = what.to_owned();
         move |error: std::io::Error| Failure::new(Exit::Failed, format!("{what}: {error}"))
     };
+    if stage == Stage::Background {
+        platform::stand_alone();
+    }
     let _lock = take_lock(&service.name, rooms, system)?;
     platform::adopt_orphans().map_err(failed("cannot adopt orphans"))?;
     end_leftovers(rooms);
     let (sender, news) = mpsc::channel();
     let to_signals = sender.clone();
-    platform::watch_signals(move |caught| {
+    platform::watch_signals(stage == Stage::Foreground, move |caught| {
         let news = match caught {
             Caught::Child => News::Child,
             Caught::End => News::Terminate,
@@ -132,16 +140,27 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
             .map_err(failed(&format!("cannot listen at {}", notify.display())))?;
     }
     let (reader, writer) = std::io::pipe().map_err(failed("cannot make a pipe"))?;
-    let sink = sink(service, rooms, stage, listeners)?;
+    let sink = sink(service, rooms, stage, Arc::clone(&listeners))?;
     let limit = service.logging.rate_limit;
-    let copier = std::thread::spawn(move || log::copy(reader, sink, limit));
+    let to_output = sender.clone();
+    let tell = move |trouble: Option<&str>| drop(to_output.send(News::Output(trouble.map(str::to_owned))));
+    let copier = std::thread::spawn(move || log::copy(reader, sink, limit, tell));
     let mut keeper = Keeper::new(service, rooms, stage, system, writer.into(), sender);
     let ended = keeper.keep(&news);
     drop(keeper); // and with it the writing end of the output
-    let _ = copier.join(); // a copier that panicked has nothing more to write
+    await_end(&copier);
+    listeners.end(FAREWELL);
     let _ = system.remove(&notify); // a socket that nobody serves does no harm
     leave(rooms, ended, system);
     Ok(ended)
+}
+
+/// Gives what the app said last a moment to be written: where nobody reads it, nobody waits for it.
+fn await_end(copier: &JoinHandle<()>) {
+    let start = Instant::now();
+    while !copier.is_finished() && start.elapsed() < FAREWELL {
+        std::thread::sleep(LOOK / 10);
+    }
 }
 
 fn sink(service: &Service, rooms: &Rooms, stage: Stage, listeners: Arc<Listeners>) -> Result<Sink, Failure> {
@@ -193,10 +212,13 @@ fn take_lock(name: &str, rooms: &Rooms, system: &dyn System) -> Result<Lock, Fai
             }
         }
     }
-    Err(
-        Failure::new(Exit::Locked, format!("{name} runs already, under another supervisor"))
-            .repair(format!("autoglm-boot stop {name}")),
-    )
+    Err(runs_already(name))
+}
+
+/// An app is kept once.
+pub fn runs_already(name: &str) -> Failure {
+    Failure::new(Exit::Locked, format!("{name} runs already, under another supervisor"))
+        .repair(format!("autoglm-boot stop {name}"))
 }
 
 /// Ends what a killed supervisor of this app left behind.
@@ -212,27 +234,31 @@ fn end_leftovers(rooms: &Rooms) {
     }
 }
 
-/// Makes the folders that a supervisor needs; only their owner can enter that of the control sockets.
-pub fn make_folders(rooms: &Rooms, system: &dyn System) -> Result<(), Failure> {
+/// Makes the folders that a supervisor needs; only their owner can enter that of the control sockets, also where it is there.
+pub fn make_folders(rooms: &Rooms, stage: Stage, system: &dyn System) -> Result<(), Failure> {
+    let failed = |folder: &Path, error: std::io::Error| {
+        Failure::new(Exit::Failed, format!("cannot make {}: {error}", folder.display()))
+    };
+    let log = rooms.log.parent().filter(|_| stage == Stage::Background);
     let folders = [
         Some((rooms.folder.as_path(), 0o755)),
         rooms.socket.parent().map(|path| (path, 0o700)),
-        rooms.log.parent().map(|path| (path, 0o755)),
+        log.map(|path| (path, 0o755)),
     ];
     for (folder, mode) in folders.into_iter().flatten() {
         for missing in crate::session::missing_folders(system, folder) {
             match system.make_folder(&missing, mode) {
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                    return Err(Failure::new(
-                        Exit::Failed,
-                        format!("cannot make {}: {error}", missing.display()),
-                    ));
+                    return Err(failed(&missing, error));
                 }
                 _ => {}
             }
         }
     }
-    Ok(())
+    let Some(control) = rooms.socket.parent() else {
+        return Ok(());
+    };
+    platform::set_mode(control, 0o700).map_err(|error| failed(control, error))
 }
 
 /// Where the supervisor of an app of this name keeps its things.

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! Idle ─start─► Awaiting ─it holds─► Preparing(n) ─ended 0─► … ─► Running ─ended, sick─► Clearing ─tree empty─► Waiting
-//!   Awaiting ─not in time─► Clearing    └─ended badly─► Clearing              Waiting ─due─► Awaiting, ─stop─► Over
+//!   Awaiting ─not in time─► Clearing    └─ended badly, late─► Clearing        Waiting ─due─► Awaiting, ─stop─► Over
 //!   any ─stop─► Clearing ─tree empty─► Over (stopped; failed where nothing starts it again, or its budget is used up)
 //! ```
+//!
+//! docs/supervisor.md has it as a table, made of the machine itself.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -123,6 +125,8 @@ pub struct Terms {
     pub has_waits: bool,
     /// So many commands are run before each start.
     pub preparations: usize,
+    /// How long each of them may take, and the whole work of a oneshot: as `TimeoutStartSec=` has it (systemd.service(5)).
+    pub start_timeout: Duration,
     /// From the stop signal until what is left is killed.
     pub stop_timeout: Duration,
 }
@@ -135,6 +139,7 @@ impl Terms {
             start_type: service.start_type,
             has_waits: service.dependencies.has_waits(),
             preparations: service.pre_start.len(),
+            start_timeout: service.start_timeout,
             stop_timeout: service.stop_timeout,
         }
     }
@@ -145,12 +150,13 @@ impl Terms {
 pub struct Machine {
     terms: Terms,
     state: State,
-    /// When it was restarted, within the budget's window.
+    /// When it was started again by itself, within the budget's window.
     restarts: VecDeque<Duration>,
     /// Restarts in a row without an interval of quiet, for the back-off.
     streak: u32,
     /// Restarts since the last start by hand.
     count: u32,
+    /// When the process that runs was started.
     started: Duration,
 }
 
@@ -179,9 +185,12 @@ impl Machine {
 
     /// When a [`Event::Tick`] is due at the latest.
     pub fn due(&self) -> Option<Duration> {
+        let is_work = self.terms.start_type == StartType::Oneshot;
         match self.state {
             State::Waiting(at) => Some(at),
             State::Clearing { kill_at, .. } => Some(kill_at),
+            State::Preparing(_) => Some(self.started + self.terms.start_timeout),
+            State::Running if is_work => Some(self.started + self.terms.start_timeout),
             _ => None,
         }
     }
@@ -191,7 +200,7 @@ impl Machine {
         match (self.state, event) {
             (State::Idle, Event::Start) => self.begin(now),
             (State::Idle | State::Waiting(_), Event::Stop) => self.over(Outcome::Stopped),
-            (State::Waiting(at), Event::Tick) if now >= at => self.begin(now),
+            (State::Waiting(at), Event::Tick) if now >= at => self.begin_again(now),
             (State::Waiting(_), Event::Restart) => {
                 self.forgive();
                 self.begin(now)
@@ -202,9 +211,9 @@ impl Machine {
                 let next = self.after(Some(end), now);
                 self.clear(next, now)
             }
-            (State::Running, Event::Sick) => {
-                let next = self.after(None, now);
-                self.clear(next, now)
+            (State::Running, Event::Sick) => self.fail(now),
+            (State::Preparing(_) | State::Running, Event::Tick) if self.due().is_some_and(|due| now >= due) => {
+                self.fail(now)
             }
             (State::Awaiting | State::Preparing(_) | State::Running, Event::Stop) => {
                 self.clear(Next::Over(Outcome::Stopped), now)
@@ -246,13 +255,21 @@ impl Machine {
         self.prepare(0, now)
     }
 
+    fn begin_again(&mut self, now: Duration) -> Vec<Action> {
+        self.count = self.count.saturating_add(1);
+        if self.terms.restart.max_attempts > 0 {
+            self.restarts.push_back(now);
+        }
+        self.begin(now)
+    }
+
     fn prepare(&mut self, number: usize, now: Duration) -> Vec<Action> {
+        self.started = now;
         if number < self.terms.preparations {
             self.state = State::Preparing(number);
             return vec![Action::Prepare(number)];
         }
         self.state = State::Running;
-        self.started = now;
         vec![Action::Spawn]
     }
 
@@ -260,6 +277,11 @@ impl Machine {
         let kill_at = now + self.terms.stop_timeout;
         self.state = State::Clearing { next, kill_at };
         vec![Action::Signal]
+    }
+
+    fn fail(&mut self, now: Duration) -> Vec<Action> {
+        let next = self.after(None, now);
+        self.clear(next, now)
     }
 
     fn over(&mut self, outcome: Outcome) -> Vec<Action> {
@@ -274,14 +296,17 @@ impl Machine {
         self.count = 0;
     }
 
-    /// What follows an end by itself; `None`: it is sick, which is an unclean end however the process ends then.
+    /// What follows an end by itself; `None`: its run has failed, however the process ends then.
     fn after(&mut self, end: Option<End>, now: Duration) -> Next {
         let is_oneshot = self.terms.start_type == StartType::Oneshot;
-        if is_oneshot && end == Some(End::Exited(0)) && self.state == State::Running {
+        let is_running = self.state == State::Running;
+        if is_oneshot && is_running && end == Some(End::Exited(0)) {
             return Next::Over(Outcome::Done);
         }
-        let is_clean = end.is_some_and(End::is_clean);
-        let is_again = match self.terms.restart.policy {
+        // What has to do its work does not end well by a signal.
+        let is_clean = is_running && !is_oneshot && end.is_some_and(End::is_clean);
+        let restart = &self.terms.restart;
+        let is_again = match restart.policy {
             RestartPolicy::Always => true,
             RestartPolicy::OnFailure => !is_clean,
             RestartPolicy::Never => false,
@@ -289,27 +314,22 @@ impl Machine {
         if !is_again {
             return Next::Over(if is_clean { Outcome::Stopped } else { Outcome::Failed });
         }
-        if now.saturating_sub(self.started) > self.terms.restart.max_delay.max(self.terms.restart.delay) * 2 {
+        let ran = now.saturating_sub(self.started);
+        if is_running && ran > restart.max_delay.max(restart.delay) * 2 {
             self.streak = 0; // it stood for a while: the back-off begins anew
         }
-        while self
-            .restarts
-            .front()
-            .is_some_and(|&at| now.saturating_sub(at) >= self.terms.restart.window)
-        {
+        let delay = backoff(restart, self.streak).max(Duration::from_millis(1));
+        // It comes then at the earliest: later it has fewer before it within the window.
+        let is_past = |at: Duration| (now + delay).saturating_sub(at) >= restart.window;
+        while self.restarts.front().is_some_and(|&at| is_past(at)) {
             self.restarts.pop_front();
         }
-        let budget = usize::try_from(self.terms.restart.max_attempts).unwrap_or(usize::MAX);
+        let budget = usize::try_from(restart.max_attempts).unwrap_or(usize::MAX);
         if budget > 0 && self.restarts.len() >= budget {
             return Next::Over(Outcome::Exhausted);
         }
-        if budget > 0 {
-            self.restarts.push_back(now);
-        }
-        let delay = backoff(&self.terms.restart, self.streak);
         self.streak = self.streak.saturating_add(1);
-        self.count = self.count.saturating_add(1);
-        Next::Restart(delay.max(Duration::from_millis(1)))
+        Next::Restart(delay)
     }
 }
 

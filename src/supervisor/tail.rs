@@ -2,12 +2,12 @@
 
 use std::{
     fs,
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _, Seek as _, Write as _},
     path::Path,
     time::Duration,
 };
 
-use super::log::{last_lines, paths};
+use super::log::{MOST_FILES, last_lines, paths};
 use crate::{
     platform,
     system::{Probe, System},
@@ -15,9 +15,6 @@ use crate::{
 
 /// Between two looks at a log that is followed.
 const LOOK: Duration = Duration::from_millis(100);
-/// More files than this no log is searched for.
-const MOST_FILES: u32 = 1000;
-
 /// The last so many lines of a log and its earlier files.
 pub fn last(path: &Path, lines: usize, look: &dyn Probe) -> Vec<u8> {
     let mut text = Vec::new();
@@ -39,23 +36,43 @@ pub fn show(path: &Path, lines: usize, is_following: bool, system: &dyn System) 
     let mut file = platform::open_at_end(path).ok();
     output.write_all(&last(path, lines, system))?;
     while is_following && system.interrupted().is_none() {
-        match &mut file {
-            Some(open) => {
-                copy(open, &mut output)?;
-                if !platform::is_same_file(open, path) {
-                    copy(open, &mut output)?; // what came right before it was put aside
-                    file = platform::open_read(path).ok();
-                }
+        if let Some(open) = &mut file {
+            for newer in newer(open, path) {
+                copy(open, &mut output)?; // what came right before it was put aside
+                *open = newer;
             }
-            None => file = platform::open_read(path).ok(),
+            copy(open, &mut output)?;
+        } else {
+            file = platform::open_read(path).ok();
         }
         system.sleep(LOOK);
     }
     Ok(())
 }
 
+/// What was begun since this file was the newest, the oldest first.
+fn newer(open: &fs::File, path: &Path) -> Vec<fs::File> {
+    let mut newer: Vec<fs::File> = Vec::new();
+    if platform::is_same_file(open, path) {
+        return newer;
+    }
+    for path in paths(path, MOST_FILES) {
+        let is_known = newer.last().is_some_and(|last| platform::is_same_file(last, &path)); // it was put aside just now
+        match platform::open_read(&path) {
+            _ if is_known => {}
+            Ok(file) if !platform::is_same_file(open, &path) => newer.push(file),
+            _ => break,
+        }
+    }
+    newer.reverse();
+    newer
+}
+
 fn copy(file: &mut fs::File, output: &mut fs::File) -> io::Result<()> {
     let mut buffer = [0; 16 * 1024];
+    if file.stream_position()? > file.metadata()?.len() {
+        file.rewind()?; // where no earlier file is kept, it is begun anew itself
+    }
     loop {
         match file.read(&mut buffer)? {
             0 => return Ok(()),

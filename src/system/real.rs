@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Cmd, Entry, EntryKind, Lock, Output, Probe, Role, Space, System, User, staging};
+use super::{Cmd, Entry, EntryKind, Lock, Output, Probe, Role, Share, Space, System, User, staging};
 use crate::{
     health::{self, Asker},
     platform::{self, Signal},
@@ -94,6 +94,22 @@ impl Probe for Real {
         platform::group_number(name_or_number)
     }
 
+    fn owner(&self, path: &Path) -> Option<String> {
+        platform::owner_name(path)
+    }
+
+    fn sid(&self, account: &str) -> Option<String> {
+        platform::sid(account)
+    }
+
+    fn session_user(&self) -> Option<String> {
+        platform::session_user()
+    }
+
+    fn approval(&self, link: &str, scope: service::Scope) -> io::Result<Option<Vec<u8>>> {
+        platform::approval(link, scope == service::Scope::System)
+    }
+
     /// Whoever we act for has folders of its own.
     fn env(&self, name: &str) -> Option<OsString> {
         let is_ours = platform::acting_for().is_none() || !name.starts_with("XDG_");
@@ -145,7 +161,7 @@ impl System for Real {
         let folders = parents
             .into_iter()
             .filter_map(|parent| parent.ancestors().find(|folder| folder.is_dir()));
-        if paths.len() > MANY {
+        if platform::SYNCS_FILESYSTEMS && paths.len() > MANY {
             let mut filesystems = BTreeMap::new();
             for folder in folders {
                 filesystems.insert(platform::filesystem(&fs::metadata(folder)?), folder);
@@ -163,6 +179,18 @@ impl System for Real {
         platform::set_mode(path, mode)
     }
 
+    fn claim(&self, folder: &Path) -> io::Result<()> {
+        platform::claim(folder)
+    }
+
+    fn share(&self, folder: &Path, share: &Share) -> io::Result<()> {
+        platform::share(folder, share)
+    }
+
+    fn set_approval(&self, link: &str, scope: service::Scope, value: Option<&[u8]>) -> io::Result<()> {
+        platform::set_approval(link, scope == service::Scope::System, value)
+    }
+
     fn write_file(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         let staging = staging(path);
         let owner = self.entry(path)?.filter(|old| old.kind == EntryKind::File);
@@ -175,11 +203,12 @@ impl System for Real {
         };
         let written = created.and_then(|mut file| {
             file.write_all(bytes)?;
-            platform::set_open_mode(&file, mode)?;
+            platform::set_open_mode(&file, &staging, mode)?;
             if let Some(old) = owner {
                 platform::set_owner(&staging, old.uid, old.gid)?;
             }
-            fs::rename(&staging, path)
+            drop(file);
+            platform::rename(&staging, path)
         });
         if written.is_err() {
             let _ = fs::remove_file(&staging); // the first error is the one to tell
@@ -192,7 +221,7 @@ impl System for Real {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.write_file(path, bytes, mode),
             created => created?,
         };
-        let written = platform::set_open_mode(&file, mode).and_then(|()| file.write_all(bytes));
+        let written = platform::set_open_mode(&file, path, mode).and_then(|()| file.write_all(bytes));
         written.inspect_err(|_| {
             let _ = fs::remove_file(path); // the first error is the one to tell
         })
@@ -218,7 +247,7 @@ impl System for Real {
         let staging = staging(path);
         self.remove(&staging)?;
         platform::symlink(target, &staging)?;
-        fs::rename(&staging, path).inspect_err(|_| {
+        platform::rename(&staging, path).inspect_err(|_| {
             let _ = fs::remove_file(&staging); // the first error is the one to tell
         })
     }
@@ -275,7 +304,7 @@ impl System for Real {
             // The holder before us may have removed the file: then this lock is of nothing, and others take the new one.
             if platform::is_same_file(&file, path) {
                 platform::set_mode(path, 0o600)?; // whoever may open it, may hold it, and so keep us from it
-                return Ok(Some(Lock(Some(file))));
+                return Ok(Some(Lock(Some((platform::sign(path), file)))));
             }
         }
     }

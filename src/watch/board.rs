@@ -130,5 +130,23 @@ pub fn is_ready(backend: &Systemd, look: &dyn Probe, app: &str) -> Result<(), St
 fn age(backend: &Systemd, look: &dyn Probe, unit: &str) -> Duration {
     let marked = look.entry(&backend.mark(unit)).ok().flatten();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    marked.map_or(Duration::ZERO, |entry| now.saturating_sub(entry.modified))
+    marked.map_or(Duration::ZERO, |entry| since(entry.modified, now))
+}
+
+/// Only the wall clock says when a mark was made. One of the future was made before that clock was set back: it is no new one.
+fn since(marked: Duration, now: Duration) -> Duration {
+    now.checked_sub(marked).unwrap_or(Duration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_nothing_young() {
+        let second = Duration::from_secs(1);
+        assert_eq!(since(second * 100, second * 102), second * 2);
+        assert_eq!(since(second * 100, second * 100), Duration::ZERO);
+        assert!(since(second * 100, second * 40) > second * 1000);
+    }
 }

@@ -52,7 +52,7 @@ pub fn run(backend: &Systemd, system: &dyn System) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(Exit::Failed, format!("cannot watch: {error}"));
     let (sender, news) = mpsc::channel();
     let to_signals = sender.clone();
-    platform::watch_signals(move |caught| {
+    platform::watch_signals(true, move |caught| {
         if caught == Caught::End {
             let _ = to_signals.send(News::End); // at the end nobody listens
         }

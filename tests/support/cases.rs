@@ -8,9 +8,9 @@ use std::{
 use autoglm_boot::{
     backend::Rendered,
     check::{Wish, check},
-    manifest::read,
-    render,
-    service::Service,
+    manifest::{read, read_for},
+    render::{self, Artefact},
+    service::{Method, Os, Service},
 };
 
 use super::machine::machine;
@@ -24,6 +24,30 @@ pub struct Case {
     pub folder: PathBuf,
     pub service: Service,
     pub unit: Rendered,
+    /// The same for Windows, if the manifest says what is different there.
+    pub windows: Option<(Service, Artefact)>,
+}
+
+/// The task or the shortcut, rendered on this system for another machine.
+fn on_windows(bytes: &[u8]) -> Option<(Service, Artefact)> {
+    if !String::from_utf8_lossy(bytes).contains("[override.windows.service]") {
+        return None;
+    }
+    let manifest = read_for(Os::Windows, Path::new(MANIFEST), bytes).unwrap_or_else(|problems| panic!("{problems}"));
+    let wish = Wish {
+        os: Os::Windows,
+        is_elsewhere: true,
+        ..Wish::default()
+    };
+    let service = check(&manifest, &wish, &machine(0))
+        .unwrap_or_else(|problems| panic!("{problems}"))
+        .service;
+    let program = render::windows::PROGRAM;
+    let artefact = match service.windows.method {
+        Method::Task => render::task(&service, program).unwrap(),
+        Method::StartupFolder => render::shortcut(&service, program),
+    };
+    Some((service, artefact))
 }
 
 impl Case {
@@ -38,6 +62,7 @@ impl Case {
         Self {
             unit: render::systemd(&checked.service, None, Path::new(HELPER)).unwrap(),
             service: checked.service,
+            windows: on_windows(&bytes),
             folder,
         }
     }

@@ -6,7 +6,7 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -45,6 +45,16 @@ pub struct Out {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
+}
+
+impl From<Output> for Out {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
 }
 
 impl Out {
@@ -94,29 +104,8 @@ impl Lab {
     }
 
     fn made(name: &str, setup: Setup, prepare: impl FnOnce(&Path)) -> Self {
-        sweep();
-        let name = format!("{name}-{}", std::process::id());
-        let folder = labs().join(&name);
-        for part in ["up", "work", "root"] {
-            fs::create_dir_all(folder.join(part)).unwrap();
-        }
-        let layers: Vec<_> = setup
-            .layers
-            .iter()
-            .chain([&base()])
-            .map(|layer| layer.display().to_string())
-            .collect();
-        let options = format!(
-            "lowerdir={},upperdir={1}/up,workdir={1}/work,volatile",
-            layers.join(":"),
-            folder.display()
-        );
+        let (name, folder) = overlay(name, &setup.layers);
         let root = folder.join("root");
-        let mounted = Command::new("mount")
-            .args(["-t", "overlay", "overlay", "-o", &options])
-            .arg(&root)
-            .status();
-        assert!(mounted.unwrap().success(), "the overlay could not be mounted");
         let swept = Unbooted(&folder, &name);
         if setup.has_limits {
             fs::write(root.join("sbin/lab-init"), INIT).unwrap();
@@ -154,11 +143,7 @@ impl Lab {
             .stdin(Stdio::null())
             .output()
             .unwrap();
-        Out {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        output.into()
     }
 
     /// A command of the shell inside, as a user without a session.
@@ -270,6 +255,33 @@ fn list(root: &Path, path: &Path, listing: &mut BTreeMap<String, String>) {
     }
 }
 
+/// A fresh root filesystem, `root` in a folder of its own; by what it is removed again.
+pub(super) fn overlay(name: &str, layers: &[PathBuf]) -> (String, PathBuf) {
+    sweep();
+    let name = format!("{name}-{}", std::process::id());
+    let folder = labs().join(&name);
+    for part in ["up", "work", "root"] {
+        fs::create_dir_all(folder.join(part)).unwrap();
+    }
+    let base = base();
+    let layers: Vec<_> = layers
+        .iter()
+        .chain([&base])
+        .map(|layer| layer.display().to_string())
+        .collect();
+    let options = format!(
+        "lowerdir={},upperdir={1}/up,workdir={1}/work,volatile",
+        layers.join(":"),
+        folder.display()
+    );
+    let mounted = Command::new("mount")
+        .args(["-t", "overlay", "overlay", "-o", &options])
+        .arg(folder.join("root"))
+        .status();
+    assert!(mounted.unwrap().success(), "the overlay could not be mounted");
+    (name, folder)
+}
+
 fn labs() -> PathBuf {
     std::env::temp_dir().join("autoglm-boot-labs")
 }
@@ -373,7 +385,7 @@ fn is_up(leader: u32) -> bool {
     matches!(String::from_utf8_lossy(&output.stdout).trim(), "running" | "degraded")
 }
 
-fn console_text(folder: &Path) -> String {
+pub(super) fn console_text(folder: &Path) -> String {
     fs::read_to_string(folder.join("console")).unwrap_or_default()
 }
 
@@ -400,8 +412,8 @@ fn is_of_limits(group: &Path) -> bool {
         .any(|name| group.starts_with(Path::new("/sys/fs/cgroup").join(name)))
 }
 
-/// PID 1 of the lab: the child of nspawn whose second pid is 1.
-fn leader_of(nspawn: u32) -> Option<u32> {
+/// PID 1 of the lab: the child (of nspawn, or unshare) whose second pid is 1.
+pub(super) fn leader_of(nspawn: u32) -> Option<u32> {
     let children = fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children")).ok()?;
     children.split_whitespace().find_map(|child| {
         let status = fs::read_to_string(format!("/proc/{child}/status")).ok()?;
@@ -416,14 +428,14 @@ fn leader_of(nspawn: u32) -> Option<u32> {
     })
 }
 
-fn kill(pid: u32) {
+pub(super) fn kill(pid: u32) {
     let _ = Command::new("kill")
         .args(["-KILL", &pid.to_string()])
         .stderr(Stdio::null())
         .status();
 }
 
-fn remove(folder: &Path, name: &str) {
+pub(super) fn remove(folder: &Path, name: &str) {
     let _ = Command::new("umount")
         .arg("-l")
         .arg(folder.join("root"))

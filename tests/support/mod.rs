@@ -11,12 +11,15 @@
 )]
 
 pub mod cases;
+pub mod container;
 pub mod faulty;
+pub mod home;
 pub mod lab;
 pub mod machine;
 pub mod recorded;
 pub mod repair;
 pub mod scenarios;
+pub mod table;
 
 /// What could not be tested here, and why: told loudly, and counted by tests/run.
 pub fn skipped(what: &str, why: &str) {

@@ -105,6 +105,7 @@ impl Embedded {
             live.sub = "failed".into();
             live.result = "supervisor".into();
             live.pid = None;
+            live.output = None;
         }
         live.memory = live.pid.and_then(|pid| resident(look, pid));
         live.enabled = "disabled".into();
@@ -171,6 +172,11 @@ impl Backend for Embedded {
             text: receipt::to_json(service)?,
             losses: losses(service),
         })
+    }
+
+    /// Only apps of ours: units of systemd are told as lost.
+    fn needed(&self, service: &Service) -> Vec<String> {
+        service.dependencies.apps.clone()
     }
 
     fn observe(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<Live>, Failure> {

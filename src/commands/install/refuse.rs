@@ -55,20 +55,14 @@ pub(super) fn tell(
 }
 
 fn missing_requirement(context: &Context, backend: &dyn Backend, wanted: &[Wanted]) -> Result<(), Failure> {
-    let is_wanted = |unit: &String| {
-        wanted
-            .iter()
-            .any(|other| format!("{}.service", other.service.name) == *unit)
-    };
+    let is_wanted = |unit: &String| wanted.iter().any(|other| backend.unit(&other.service.name) == *unit);
     let mut required: Vec<(&str, String)> = Vec::new();
     for wanted in wanted {
-        let units = wanted
-            .service
-            .dependencies
-            .requires
-            .iter()
+        let units = backend
+            .needed(&wanted.service)
+            .into_iter()
             .filter(|unit| !is_wanted(unit));
-        required.extend(units.map(|unit| (wanted.service.name.as_str(), unit.clone())));
+        required.extend(units.map(|unit| (wanted.service.name.as_str(), unit)));
     }
     let units: Vec<_> = required.iter().map(|(_, unit)| unit.clone()).collect();
     let lives = backend.observe(context.system, &units)?;

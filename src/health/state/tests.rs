@@ -179,7 +179,8 @@ fn without_health_it_is_asked_all_the_same_whether_it_is_ready_still() {
     assert_eq!(course.phase(), Phase::Ready);
 }
 
-/// Random events: never two questions at once, never ill without as many failures in a row, always something to wait for.
+/// Random events: never two questions at once, ready once and never starting again, late once, never ill without as many failures
+/// in a row, always something to wait for.
 #[test]
 fn no_sequence_of_answers_breaks_its_promises() {
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
@@ -198,9 +199,11 @@ fn no_sequence_of_answers_breaks_its_promises() {
         }
         let mut course = Course::new(care, SECOND);
         let (mut now, mut is_asked, mut failures) = (SECOND, false, 0);
+        let (mut times_ready, mut times_late) = (0, 0);
         for _ in 0..60 {
             now += Duration::from_millis(random(8000));
             let was_ready = course.phase() != Phase::Starting;
+            let was_late = now >= SECOND * 61;
             let actions = if is_asked && random(2) == 0 {
                 is_asked = false;
                 let is_well = random(2) == 0;
@@ -221,9 +224,20 @@ fn no_sequence_of_answers_breaks_its_promises() {
                         let enough = course.care().health.as_ref().map_or(1, |health| health.retries);
                         assert!(failures >= enough, "{failures} of {enough}");
                     }
-                    Action::Ready | Action::Well | Action::End(_) | Action::Tell(_) => {}
+                    Action::Ready => times_ready += 1,
+                    Action::End(why) => {
+                        assert!(why.starts_with("not ready within") && was_late && !was_ready, "{why}");
+                        times_late += 1;
+                    }
+                    Action::Well | Action::Tell(_) => {}
                 }
             }
+            let is_ready = course.phase() != Phase::Starting;
+            assert!(is_ready || !was_ready, "what was ready once is not starting");
+            assert!(
+                times_ready == u32::from(is_ready) && times_late <= 1,
+                "{times_ready} {times_late}"
+            );
             assert!(
                 is_asked || course.due().is_some() || (course.is_late && !course.has_told),
                 "no dead end: {course:?}"

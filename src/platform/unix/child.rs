@@ -20,6 +20,9 @@ use nix::{
 use super::euid;
 use crate::{health::Being, system::Cmd};
 
+/// Whether a supervisor can run an app as somebody else: root can.
+pub const CAN_BE_ANYBODY: bool = true;
+
 /// Whom a process runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -168,6 +171,9 @@ pub fn start_detached(cmd: &Cmd) -> io::Result<String> {
     reader.read_to_string(&mut said)?;
     Ok(said)
 }
+
+/// What a supervisor in the background does first: on Windows there is more to leave behind than its output ([`let_go`]).
+pub fn stand_alone() {}
 
 /// Lets go of standard output and standard error: whoever started us need not wait any longer.
 pub fn let_go() -> io::Result<()> {

@@ -3,7 +3,10 @@
 use std::{
     fs, io,
     io::{BufRead as _, BufReader, Read as _, Write},
-    os::unix::net::{UnixDatagram, UnixListener, UnixStream},
+    os::{
+        fd::AsRawFd as _,
+        unix::net::{UnixDatagram, UnixListener, UnixStream},
+    },
     path::Path,
     sync::Arc,
     time::Duration,
@@ -17,10 +20,10 @@ use crate::platform::Told;
 /// away is no error. The lock that the caller holds says that a socket left here is nobody's.
 pub fn listen(
     path: &Path,
-    answer: impl Fn(&str, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
+    answer: impl Fn(&str, &mut Client) -> io::Result<()> + Send + Sync + 'static,
 ) -> io::Result<()> {
-    remove(path)?;
-    let listener = UnixListener::bind(path)?;
+    super::remove(path)?;
+    let listener = by_folder(path, |path| UnixListener::bind(path))?;
     let answer = Arc::new(answer);
     std::thread::Builder::new().name("control".into()).spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -33,13 +36,50 @@ pub fn listen(
     Ok(())
 }
 
-fn serve(mut stream: UnixStream, answer: &impl Fn(&str, &mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(1);
+fn serve(stream: UnixStream, answer: &impl Fn(&str, &mut Client) -> io::Result<()>) -> io::Result<()> {
+    const QUESTION: Duration = Duration::from_secs(1);
     const LONGEST: u64 = 4096;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(QUESTION))?;
     let mut line = String::new();
     BufReader::new((&stream).take(LONGEST)).read_line(&mut line)?;
-    answer(line.trim(), &mut stream)
+    answer(line.trim(), &mut Client(stream))
+}
+
+/// Whoever asked.
+#[derive(Debug)]
+pub struct Client(UnixStream);
+
+impl Client {
+    /// Whether it went away: it has nothing more to say, and so it is only quiet otherwise.
+    pub fn has_gone(&mut self) -> bool {
+        let moment = Some(Duration::from_millis(1));
+        self.0.set_read_timeout(moment).is_err() || matches!(self.0.read(&mut [0]), Ok(0))
+    }
+}
+
+impl Write for Client {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Whether somebody listens at a socket.
+pub fn is_served(path: &Path) -> bool {
+    by_folder(path, |path| UnixStream::connect(path)).is_ok()
+}
+
+/// A path of more than 107 bytes is none to a socket (unix(7)): by way of its open folder it is short.
+fn by_folder<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return act(path);
+    };
+    let folder = fs::File::open(folder)?;
+    let open = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string());
+    act(&open.join(name))
 }
 
 /// Asks a supervisor; the first line of its answer.
@@ -49,9 +89,12 @@ pub fn tell(path: &Path, words: &str, patience: Duration) -> io::Result<String> 
     Ok(answer.trim().to_owned())
 }
 
+/// What a supervisor says, as it comes.
+pub type Answer = BufReader<UnixStream>;
+
 /// Asks a supervisor; its answer, as it comes.
-pub fn ask_control(path: &Path, words: &str, patience: Option<Duration>) -> io::Result<BufReader<UnixStream>> {
-    let mut stream = UnixStream::connect(path)?;
+pub fn ask_control(path: &Path, words: &str, patience: Option<Duration>) -> io::Result<Answer> {
+    let mut stream = by_folder(path, |path| UnixStream::connect(path))?;
     stream.set_read_timeout(patience)?;
     writeln!(stream, "{words}")?;
     Ok(BufReader::new(stream))
@@ -59,7 +102,7 @@ pub fn ask_control(path: &Path, words: &str, patience: Option<Duration>) -> io::
 
 /// Listens for `READY=1` (`sd_notify(3)`). Anybody may say it: the app may run as somebody else.
 pub fn listen_for_ready(path: &Path, mut ready: impl FnMut() + Send + 'static) -> io::Result<()> {
-    remove(path)?;
+    super::remove(path)?;
     let socket = UnixDatagram::bind(path)?;
     super::set_mode(path, 0o666)?;
     std::thread::Builder::new().name("notify".into()).spawn(move || {
@@ -84,13 +127,6 @@ pub fn notify(told: Told) {
         Told::Alive => NotifyState::Watchdog,
     };
     let _ = sd_notify::notify(&[state]); // who does not listen needs not know
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// Sends an entry to the journal, field by field (systemd's "Native Journal Protocol").

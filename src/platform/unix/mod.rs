@@ -17,6 +17,8 @@ use nix::unistd;
 
 mod child;
 mod control;
+mod elsewhere;
+mod environment;
 mod like;
 mod links;
 mod lock;
@@ -28,6 +30,8 @@ mod tree;
 
 pub use child::*;
 pub use control::*;
+pub use elsewhere::*;
+pub use environment::*;
 pub use like::*;
 pub use links::*;
 pub use lock::*;
@@ -40,7 +44,19 @@ pub use tree::*;
 use like::as_identity;
 use tree::{no_longer_awaited, spawn_awaited};
 
-use crate::system::{Cmd, Entry, EntryKind, Output, User};
+use crate::{
+    service::Os,
+    system::{Cmd, Entry, EntryKind, Output, User},
+};
+
+/// The system this program was built for.
+pub const OS: Os = Os::Linux;
+
+/// Whether a whole file system can be put on disk at once.
+pub const SYNCS_FILESYSTEMS: bool = true;
+
+/// One end of a pipe.
+pub type Pipe = std::os::fd::OwnedFd;
 
 static ACTING: OnceLock<User> = OnceLock::new();
 
@@ -246,6 +262,26 @@ pub fn own_output() -> io::Result<fs::File> {
     Ok(std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()?.into())
 }
 
+/// Writes to what other processes write to as well, each in its turn (fcntl(2), "Advisory record locking"): what is written
+/// stays together, however long it is.
+pub fn in_turn<T>(output: &fs::File, write: impl FnOnce() -> T) -> T {
+    use nix::{
+        fcntl::{FcntlArg, fcntl},
+        libc,
+    };
+    let lock = |kind: i32| libc::flock {
+        l_type: i16::try_from(kind).unwrap_or_default(),
+        l_whence: 0,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    let _ = fcntl(output, FcntlArg::F_SETLKW(&lock(libc::F_WRLCK))); // what cannot be locked is written all the same
+    let written = write();
+    let _ = fcntl(output, FcntlArg::F_SETLK(&lock(libc::F_UNLCK))); // as above
+    written
+}
+
 /// Opens a file to read it.
 pub fn open_read(path: &Path) -> io::Result<fs::File> {
     fs::File::open(path)
@@ -268,13 +304,22 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
+/// Removes a file; whether it was there.
+pub fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Sets the permission bits, whatever the umask.
 pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 /// The same for a file that is open.
-pub fn set_open_mode(file: &fs::File, mode: u32) -> io::Result<()> {
+pub fn set_open_mode(file: &fs::File, _: &Path, mode: u32) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(mode))
 }
 

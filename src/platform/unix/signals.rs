@@ -10,20 +10,9 @@ use std::{
 
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 
-use crate::platform::Signal;
+use crate::platform::{Caught, Signal};
 
 static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
-
-/// What a signal means to a supervisor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caught {
-    /// A child may have ended.
-    Child,
-    /// It is to end.
-    End,
-    /// It is for the app: the signal's name.
-    Pass(&'static str),
-}
 
 /// From now on SIGINT, SIGTERM and SIGHUP are noted for [`signal`] instead of ending us.
 pub fn note_signals() -> io::Result<()> {
@@ -44,12 +33,12 @@ pub fn signal() -> Option<Signal> {
 }
 
 /// Tells of every signal that a supervisor has to do with, on a thread of its own. A hang-up is for the app where there is no
-/// terminal that could have gone away: in a container, where we are PID 1.
-pub fn watch_signals(mut tell: impl FnMut(Caught) + Send + 'static) -> io::Result<()> {
-    let is_first = std::process::id() == 1;
+/// terminal that could have gone away: in a container, where we are PID 1, and where the caller says so.
+pub fn watch_signals(has_terminal: bool, mut tell: impl FnMut(Caught) + Send + 'static) -> io::Result<()> {
+    let is_passed = !has_terminal || std::process::id() == 1;
     let meaning = move |signal| match signal {
         SIGCHLD => Caught::Child,
-        SIGHUP if is_first => Caught::Pass("SIGHUP"),
+        SIGHUP if is_passed => Caught::Pass("SIGHUP"),
         SIGQUIT => Caught::Pass("SIGQUIT"),
         SIGUSR1 => Caught::Pass("SIGUSR1"),
         SIGUSR2 => Caught::Pass("SIGUSR2"),

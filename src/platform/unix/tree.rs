@@ -125,6 +125,12 @@ fn processes() -> Vec<u32> {
         .collect()
 }
 
+/// Sends a signal, by name, to every process below us; says whether it can reach any.
+pub fn send_to_tree(name: &str) -> bool {
+    send(name, &descendants());
+    true
+}
+
 /// Sends a signal, by name, to processes; one that has ended by now is no error. What has no name of its own
 /// (`SIGRTMIN+3`) is sent as SIGTERM.
 pub fn send(name: &str, pids: &[u32]) {

@@ -5,11 +5,12 @@ use crate::{
     health::Being,
     platform,
     service::{RunAs, StartType},
-    supervisor::{MARK, Stage, environment},
+    supervisor::{MARK, Stage, crew, environment},
 };
 
 /// What is between us and whoever keeps us: not the app's.
-const OURS: [&str; 6] = [
+const OURS: [&str; 7] = [
+    crew::VARIABLE,
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -23,6 +24,7 @@ impl Keeper<'_> {
         let service = self.service;
         let own = self.system.euid().to_string();
         let (name, group) = match &service.run_as {
+            _ if !platform::CAN_BE_ANYBODY => (own.as_str(), None), // whoever started us has seen to that
             RunAs::User { user, group } => (user.as_str(), group.as_deref()),
             RunAs::Invoker => (own.as_str(), None),
             RunAs::Dynamic => return Err("a throw-away user needs systemd".into()),
@@ -48,7 +50,7 @@ impl Keeper<'_> {
             ));
         }
         Ok(Being {
-            identity: matches!(service.run_as, RunAs::User { .. }).then_some(identity),
+            identity: matches!(service.run_as, RunAs::User { .. }).then_some(identity), // as far as it can be chosen
             folder: service.working_directory.clone(),
             environment,
         })

@@ -1,5 +1,7 @@
 //! How the app is, for whoever asks: in systemd's words, in a small file; and in its log what is not its own doing.
 
+use std::path::Path;
+
 use super::Keeper;
 use crate::{
     backend::evidence,
@@ -8,7 +10,7 @@ use crate::{
     platform::{self, Told},
     service::StartType,
     supervisor::{
-        Stage,
+        Stage, crew,
         state::{End, Next, Outcome, State},
     },
 };
@@ -26,10 +28,14 @@ impl Keeper<'_> {
         }
     }
 
-    /// Tells whoever keeps us, where we are a service of somebody ourselves.
+    /// Tells whoever keeps us: where we are a service of somebody ourselves, or one of a crew.
     pub(super) fn notify(&self, told: Told) {
-        if self.stage != Stage::Background {
-            platform::notify(told);
+        match (self.stage, self.system.env(crew::VARIABLE)) {
+            (Stage::Foreground, _) => platform::notify(told),
+            (Stage::Among, Some(socket)) if told == Told::Ready => {
+                crew::tell_ready(Path::new(&socket), &self.service.name);
+            }
+            _ => {}
         }
     }
 
@@ -47,19 +53,12 @@ impl Keeper<'_> {
         self.live.result = match state {
             State::Over(Outcome::Exhausted) => "start-limit-hit",
             State::Over(Outcome::Stopped) => "",
+            _ if self.is_late => "timeout",
             _ if self.sick.is_some() => "unhealthy",
             _ => "",
         }
         .into();
-        let is_due = matches!(
-            state,
-            State::Waiting(_)
-                | State::Clearing {
-                    next: Next::Restart(_),
-                    ..
-                }
-        );
-        self.live.restarts = self.machine.restarts().saturating_sub(u32::from(is_due)); // one that is due is none yet
+        self.live.restarts = self.machine.restarts();
         (self.live.active, self.live.sub) = (active.into(), sub.into());
         self.tell(state);
         self.pulse();
@@ -95,7 +94,7 @@ impl Keeper<'_> {
                 ..
             } if !delay.is_zero() => self.note(&format!(
                 "ended ({end}): restart {} in {}",
-                self.machine.restarts(),
+                self.machine.restarts() + 1,
                 Span(delay)
             )),
             State::Over(Outcome::Failed | Outcome::Exhausted) => self.note(&format!("failed: {end}")),
@@ -103,7 +102,7 @@ impl Keeper<'_> {
         }
     }
 
-    fn write(&self) {
+    pub(super) fn write(&self) {
         let text = serde_json::to_vec(&self.live).unwrap_or_default();
         if let Err(error) = self.system.write_file(&self.rooms.status, &text, 0o644) {
             self.note(&format!("cannot write {}: {error}", self.rooms.status.display()));
@@ -124,6 +123,7 @@ impl Keeper<'_> {
             State::Running => ("active", "running"),
             State::Clearing { .. } => ("deactivating", "stop-sigterm"),
             State::Waiting(_) => ("activating", "auto-restart"),
+            State::Over(_) if self.is_renewed => ("deactivating", "stop-sigterm"), // it comes again in a moment
             State::Idle | State::Over(Outcome::Stopped) => ("inactive", "dead"),
             State::Over(Outcome::Done) => ("active", "exited"),
             State::Over(Outcome::Failed | Outcome::Exhausted) => ("failed", "failed"),

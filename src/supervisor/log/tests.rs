@@ -1,6 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
-use super::*;
+use std::{fs, path::Path, sync::Arc};
+
+use super::{
+    listeners::{AHEAD, BACKLOG},
+    *,
+};
+use crate::service::Logging;
 
 const FREE: RateLimit = RateLimit {
     burst: 0,
@@ -34,7 +40,7 @@ fn no_line_is_lost_in_rotation_and_the_disk_holds_its_limit() {
     let path = folder.path().join("app.log");
     let total = 25 * 1024 * 1024 / 100;
     let text: String = (0..total).map(|number| format!("{number:0>99}\n")).collect();
-    copy(text.as_bytes(), rotated(&path, 10 * 1024 * 1024, 5), FREE);
+    copy(text.as_bytes(), rotated(&path, 10 * 1024 * 1024, 5), FREE, |_| {});
     for path in paths(&path, 5).iter().filter(|path| path.exists()) {
         assert!(fs::metadata(path).unwrap().len() <= 10 * 1024 * 1024);
     }
@@ -46,11 +52,16 @@ fn more_than_the_files_can_hold_drops_the_oldest_whole_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.log");
     let text: String = (0..10_000).map(|number| format!("{number:0>9}\n")).collect();
-    copy(text.as_bytes(), rotated(&path, 1000, 2), FREE);
+    copy(text.as_bytes(), rotated(&path, 1000, 2), FREE, |_| {});
     let kept = read_all(&path, 2);
     assert!(kept.len() <= 3000 && kept.len() > 2000, "{}", kept.len());
     assert!(text.ends_with(&kept), "the newest, whole lines");
-    copy(text.as_bytes(), rotated(&path, 1000, 0), FREE);
+    copy(text.as_bytes(), rotated(&path, 1000, 0), FREE, |_| {});
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "there were more before"
+    );
     assert!(fs::metadata(&path).unwrap().len() <= 1000);
     assert!(text.ends_with(&fs::read_to_string(&path).unwrap()));
 }
@@ -61,8 +72,11 @@ fn a_line_that_is_too_long_is_broken_and_nothing_of_it_is_lost() {
     let path = folder.path().join("app.log");
     let long = "x".repeat(CHUNK * 2 + 7);
     let text = format!("first\n{long}\nlast without an end");
-    copy(text.as_bytes(), rotated(&path, 100, 9), FREE);
-    let read = read_all(&path, 9);
+    copy(text.as_bytes(), rotated(&path, 4000, 200), FREE, |_| {});
+    let read = read_all(&path, 200);
+    for path in paths(&path, 200).iter().filter(|path| path.exists()) {
+        assert!(fs::metadata(path).unwrap().len() <= 4000);
+    }
     assert_eq!(read.replace('\n', ""), text.replace('\n', ""));
     assert!(read.ends_with("last without an end\n"));
 }
@@ -76,7 +90,7 @@ fn a_flood_is_dropped_and_counted() {
         interval: Duration::from_mins(1),
     };
     let text = "line\n".repeat(1000);
-    copy(text.as_bytes(), rotated(&path, 1_000_000, 1), limit);
+    copy(text.as_bytes(), rotated(&path, 1_000_000, 1), limit, |_| {});
     let read = fs::read_to_string(&path).unwrap();
     assert_eq!(read.lines().filter(|line| *line == "line").count(), 10);
     assert!(read.contains("990 lines dropped"), "{read}");
@@ -90,7 +104,7 @@ fn after_an_interval_lines_pass_again() {
         burst: 2,
         interval: Duration::from_secs(1),
     };
-    let mut gate = Gate::new(limit, rotated(&path, 1_000_000, 1));
+    let mut gate = Gate::new(limit, rotated(&path, 1_000_000, 1), |_: Option<&str>| {});
     let start = Instant::now();
     gate.pass(b"1\n2\n3\n", start);
     gate.pass(b"4\n", start + Duration::from_millis(900));
@@ -121,14 +135,51 @@ fn the_last_lines_are_found() {
 fn who_listens_hears_what_comes_and_who_does_not_keep_up_holds_nobody() {
     let listeners = Listeners::default();
     listeners.tell(b"before\nlast\n");
-    let (kept, receiver) = listeners.listen(1);
+    let (kept, ear) = listeners.listen(1);
     assert_eq!(kept, b"last\n");
-    for _ in 0..1000 {
-        listeners.tell(b"line\n");
+    assert_eq!(ear.next(Duration::from_millis(1)), Heard::Nothing);
+    listeners.tell(b"one\n");
+    listeners.tell(b"two\n");
+    assert_eq!(ear.next(Duration::from_secs(9)), Heard::Lines(0, b"one\ntwo\n".into()));
+    let lines = AHEAD / 10 * 3 / 2;
+    for _ in 0..lines {
+        listeners.tell(b"123456789\n");
     }
-    assert!(receiver.iter().count() < 1000, "it was let go");
-    for _ in 0..BACKLOG {
-        listeners.tell(b"0123456789\n");
-    }
+    let Heard::Lines(skipped, rest) = ear.next(Duration::from_secs(9)) else {
+        panic!("there are lines")
+    };
+    assert!(rest.len() <= AHEAD && skipped > 0);
+    assert_eq!(
+        usize::try_from(skipped).unwrap() + rest.len() / 10,
+        lines,
+        "each is told or counted"
+    );
     assert!(listeners.listen(usize::MAX).0.len() <= BACKLOG);
+}
+
+#[test]
+fn at_the_end_who_listens_has_a_moment_to_pass_on_the_last_of_it() {
+    let listeners = Arc::new(Listeners::default());
+    let (_, ear) = listeners.listen(0);
+    listeners.tell(b"last words\n");
+    let told = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        let last = ear.next(Duration::from_secs(9));
+        (last, ear.next(Duration::from_secs(9)))
+    });
+    listeners.end(Duration::from_secs(20));
+    assert_eq!(
+        told.join().unwrap(),
+        (Heard::Lines(0, b"last words\n".into()), Heard::End)
+    );
+    let start = Instant::now();
+    let (_, late) = listeners.listen(0);
+    assert_eq!(late.next(Duration::from_secs(9)), Heard::End);
+    let other = Listeners::default();
+    let (_, _deaf) = other.listen(0);
+    other.end(Duration::from_millis(50));
+    assert!(
+        start.elapsed() < Duration::from_secs(9),
+        "one that does not is not waited for"
+    );
 }

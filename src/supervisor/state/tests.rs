@@ -18,6 +18,7 @@ fn terms(restart: Restart) -> Terms {
         start_type: StartType::Exec,
         has_waits: false,
         preparations: 0,
+        start_timeout: SECOND * 90,
         stop_timeout: SECOND * 10,
     }
 }
@@ -110,57 +111,251 @@ fn crashes_and_illnesses_use_up_one_budget() {
     assert_eq!(machine.state(), State::Over(Outcome::Exhausted));
 }
 
-/// Random events: a stop always ends stopped, the budget is never exceeded within its window, no state is a dead end.
 #[test]
-fn no_sequence_of_events_breaks_its_promises() {
-    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = move |below: u64| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        seed % below
-    };
-    for _ in 0..2000 {
-        let kind = [RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never]
-            [usize::try_from(random(3)).unwrap_or(0)];
-        let budget = u32::try_from(random(4)).unwrap_or(0);
-        let mut machine = Machine::new(Terms {
-            has_waits: random(2) == 0,
-            preparations: usize::try_from(random(2)).unwrap_or(0),
-            ..terms(policy(kind, budget))
+fn a_preparation_that_hangs_and_work_that_takes_too_long_have_failed() {
+    let mut machine = Machine::new(Terms {
+        preparations: 1,
+        ..terms(policy(RestartPolicy::Always, 1))
+    });
+    machine.on(Event::Start, SECOND);
+    assert_eq!(machine.due(), Some(SECOND * 91));
+    assert_eq!(machine.on(Event::Tick, SECOND * 90), []);
+    assert_eq!(machine.on(Event::Tick, SECOND * 91), [Action::Signal]);
+    assert_eq!(
+        machine.on(Event::Ended(End::Exited(0)), SECOND * 91),
+        [],
+        "late is late"
+    );
+    machine.on(Event::TreeEmpty, SECOND * 92);
+    assert_eq!(machine.state(), State::Waiting(SECOND * 93));
+    machine.on(Event::Tick, SECOND * 93);
+    machine.on(Event::Ended(End::Exited(0)), SECOND * 94);
+    assert_eq!((machine.state(), machine.due()), (State::Running, None));
+
+    let mut work = Machine::new(Terms {
+        start_type: StartType::Oneshot,
+        ..terms(policy(RestartPolicy::Never, 1))
+    });
+    work.on(Event::Start, SECOND);
+    assert_eq!(work.on(Event::Tick, SECOND * 91), [Action::Signal]);
+    work.on(Event::TreeEmpty, SECOND * 91);
+    assert_eq!(work.state(), State::Over(Outcome::Failed));
+}
+
+#[test]
+fn what_fails_before_it_runs_is_backed_off_too() {
+    let mut machine = Machine::new(Terms {
+        preparations: 1,
+        ..terms(policy(RestartPolicy::Always, 0))
+    });
+    let mut now = SECOND * 1000;
+    machine.on(Event::Start, now);
+    let delays: Vec<_> = (0..5)
+        .map(|_| {
+            machine.on(Event::Ended(End::Exited(1)), now);
+            machine.on(Event::TreeEmpty, now);
+            let due = machine.due().expect("it is started again");
+            machine.on(Event::Tick, due);
+            let delay = due.saturating_sub(now);
+            now = due;
+            delay.as_secs()
+        })
+        .collect();
+    assert_eq!(delays, [1, 2, 4, 8, 8]);
+}
+
+/// A machine with random terms, and how many restarts it may have within which window.
+struct Life {
+    machine: Machine,
+    now: Duration,
+    seed: u64,
+    budget: usize,
+    /// When it was started again by itself.
+    restarts: Vec<Duration>,
+}
+
+const WINDOW: Duration = Duration::from_secs(20);
+
+impl Life {
+    fn new(seed: u64) -> Self {
+        let mut life = Self {
+            machine: machine(policy(RestartPolicy::Always, 0)),
+            now: SECOND,
+            seed: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            budget: 0,
+            restarts: Vec::new(),
+        };
+        life.budget = life.random(4);
+        let kinds = [RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never];
+        let types = [StartType::Exec, StartType::Oneshot];
+        life.machine = Machine::new(Terms {
+            restart: Restart {
+                policy: kinds[life.random(3)],
+                delay: Duration::from_millis(u64::try_from(life.random(3)).unwrap_or(0) * 700),
+                max_delay: SECOND * u32::try_from(life.random(8)).unwrap_or(0),
+                max_attempts: u32::try_from(life.budget).unwrap_or(0),
+                window: WINDOW,
+            },
+            has_waits: life.random(2) == 0,
+            preparations: life.random(3),
+            start_type: types[life.random(2)],
+            start_timeout: SECOND * 5,
+            stop_timeout: SECOND * 3,
         });
-        let mut now = SECOND;
-        let mut spawns_since_forgiven = 0;
-        machine.on(Event::Start, now);
-        for _ in 0..60 {
-            now += Duration::from_millis(random(3000));
-            let event = match random(10) {
-                8 => Event::Sick,
-                9 => Event::Awaited,
-                0 => Event::Restart,
-                1 | 2 => Event::Tick,
-                3 | 4 => Event::TreeEmpty,
-                5 => Event::Ended(End::Killed(9)),
-                _ => Event::Ended(End::Exited(u32::from(random(2) == 0))),
+        life.on(Event::Start);
+        life
+    }
+
+    fn random(&mut self, below: usize) -> usize {
+        self.seed ^= self.seed << 13;
+        self.seed ^= self.seed >> 7;
+        self.seed ^= self.seed << 17;
+        usize::try_from(self.seed % below as u64).unwrap_or(0)
+    }
+
+    fn on(&mut self, event: Event) -> Vec<Action> {
+        let before = self.machine.state();
+        let actions = self.machine.on(event, self.now);
+        match (before, event) {
+            (State::Waiting(_), Event::Tick) if !actions.is_empty() => self.restarts.push(self.now),
+            (State::Over(_), _) => assert_eq!(self.machine.state(), before, "over is over"),
+            // What a user starts begins a new count.
+            (_, Event::Restart) if self.machine.restarts() == 0 => self.restarts.clear(),
+            _ => {}
+        }
+        actions
+    }
+
+    /// It ends, and is started again at the first moment.
+    fn crash(&mut self) {
+        self.on(Event::Ended(End::Exited(1)));
+        self.on(Event::TreeEmpty);
+        if let State::Waiting(at) = self.machine.state() {
+            self.now = self.now.max(at);
+            self.on(Event::Tick);
+        }
+    }
+
+    /// Something happens, some time later.
+    fn live(&mut self) {
+        if self.random(4) == 0 {
+            return self.crash();
+        }
+        let later = u64::try_from(self.random(4000)).unwrap_or(0);
+        self.now += Duration::from_millis(later);
+        let ends = [
+            End::Exited(0),
+            End::Exited(1),
+            End::Killed(9),
+            End::Killed(15),
+            End::NotExecuted,
+            End::NotStarted,
+        ];
+        let event = match self.random(12) {
+            0 if self.random(3) == 0 => Event::Restart,
+            1 => Event::Sick,
+            2 | 3 => Event::Awaited,
+            4 | 5 => Event::TreeEmpty,
+            6..=8 => Event::Ended(ends[self.random(ends.len())]),
+            _ => Event::Tick,
+        };
+        self.on(event);
+    }
+
+    /// Lets the world do its part until it runs, or is over; so many steps that took.
+    fn settle(&mut self) -> u32 {
+        for step in 0..100 {
+            let event = match self.machine.state() {
+                State::Running | State::Over(_) => return step,
+                State::Idle => Event::Start,
+                State::Awaiting => Event::Awaited,
+                State::Preparing(_) => Event::Ended(End::Exited(0)),
+                State::Clearing { .. } => Event::TreeEmpty,
+                State::Waiting(at) => {
+                    self.now = self.now.max(at);
+                    Event::Tick
+                }
             };
-            let before = machine.state();
-            if event == Event::Restart {
-                spawns_since_forgiven = 0;
-            }
-            let actions = machine.on(event, now);
-            spawns_since_forgiven +=
-                u32::try_from(actions.iter().filter(|a| **a == Action::Spawn).count()).unwrap_or(0);
+            self.on(event);
+        }
+        panic!("a dead end: {:?}", self.machine)
+    }
+}
+
+#[test]
+fn restarts_never_exceed_the_budget_within_any_window() {
+    let mut most = 0;
+    for seed in 0..3000 {
+        let mut life = Life::new(seed);
+        for _ in 0..200 {
+            life.live();
+            let within = life
+                .restarts
+                .iter()
+                .filter(|&&at| life.now.saturating_sub(at) < WINDOW)
+                .count();
             assert!(
-                budget == 0 || spawns_since_forgiven <= budget + 2,
-                "{before:?} {event:?}"
+                life.budget == 0 || within <= life.budget,
+                "{within} of {}: {:?}",
+                life.budget,
+                life.machine
             );
+            most = most.max(if life.budget == 3 { within } else { 0 });
+        }
+    }
+    assert_eq!(most, 3, "and it is used up at times");
+}
+
+#[test]
+fn a_stop_always_ends_stopped_and_nothing_starts_after_it() {
+    for seed in 0..3000 {
+        let mut life = Life::new(seed);
+        for _ in 0..life.random(60) {
+            life.live();
+        }
+        let before = life.machine.state();
+        life.on(Event::Stop);
+        for _ in 0..life.random(20) {
+            life.now += SECOND;
+            let event = [
+                Event::Tick,
+                Event::Restart,
+                Event::Sick,
+                Event::Awaited,
+                Event::Ended(End::Exited(0)),
+            ][life.random(5)];
+            let actions = life.on(event);
             assert!(
-                !matches!(before, State::Over(_)) || machine.state() == before,
-                "over is over"
+                actions.iter().all(|action| *action == Action::Kill),
+                "{before:?}, stopped, {event:?}: {actions:?}"
             );
         }
-        machine.on(Event::Stop, now);
-        machine.on(Event::TreeEmpty, now);
-        assert!(matches!(machine.state(), State::Over(_)), "{:?}", machine.state());
+        life.on(Event::TreeEmpty);
+        let expected = match before {
+            State::Over(_) => before,
+            _ => State::Over(Outcome::Stopped),
+        };
+        assert_eq!(life.machine.state(), expected, "from {before:?}");
+    }
+}
+
+#[test]
+fn no_state_is_a_dead_end() {
+    for seed in 0..3000 {
+        let mut life = Life::new(seed);
+        for _ in 0..life.random(60) {
+            life.live();
+            // Where the world does nothing, time does: what hangs before it runs is ended, what does not end is killed.
+            let hangs = matches!(
+                life.machine.state(),
+                State::Preparing(_) | State::Clearing { .. } | State::Waiting(_)
+            );
+            if hangs {
+                let mut later = life.machine.clone();
+                let due = later.due().expect("something is due");
+                assert_ne!(later.on(Event::Tick, due.max(life.now)), [], "{later:?}");
+            }
+        }
+        assert!(life.settle() < 10, "{:?}", life.machine);
     }
 }

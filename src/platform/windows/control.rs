@@ -1,0 +1,227 @@
+//! A supervisor's control pipe: one line asks, what follows answers. Only its owner can open it, and nobody from another machine.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    io::{BufRead as _, BufReader, Write},
+    os::windows::{
+        fs::OpenOptionsExt as _,
+        io::{AsRawHandle as _, FromRawHandle as _, OwnedHandle},
+    },
+    path::Path,
+    ptr::null_mut,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    time::{Duration, Instant},
+};
+
+use sha2::{Digest as _, Sha256};
+use windows_sys::Win32::{
+    Foundation::{ERROR_PIPE_BUSY, ERROR_PIPE_CONNECTED, INVALID_HANDLE_VALUE},
+    Storage::FileSystem::{FILE_FLAG_FIRST_PIPE_INSTANCE, PIPE_ACCESS_DUPLEX, SECURITY_IDENTIFICATION},
+    System::Pipes::{
+        ConnectNamedPipe, CreateNamedPipeW, PIPE_READMODE_BYTE, PIPE_REJECT_REMOTE_CLIENTS, PIPE_TYPE_BYTE,
+        PIPE_UNLIMITED_INSTANCES, PIPE_WAIT,
+    },
+};
+
+use super::{access::Access, succeeded, unsupported, wide};
+use crate::platform::Told;
+
+/// The pipe of a place in the file system: a name of its own, as long as the system takes.
+fn name(path: &Path) -> OsString {
+    let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
+    let letters: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!(r"\\.\pipe\autoglm-boot-{letters}").into()
+}
+
+/// Serves the pipe on a thread of its own, and each client on another: an answer may take its time, and a client that goes
+/// away is no error. A pipe of that name that is there already is somebody else's: an error.
+pub fn listen(
+    path: &Path,
+    answer: impl Fn(&str, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
+) -> io::Result<()> {
+    let name = name(path);
+    let mut next = instance(&name, FILE_FLAG_FIRST_PIPE_INSTANCE)?;
+    let answer = Arc::new(answer);
+    std::thread::Builder::new().name("control".into()).spawn(move || {
+        loop {
+            let is_connected = connect(&next);
+            // The next one is there before this one is let go of: the name is never free for somebody else.
+            let Ok(following) = instance(&name, 0) else { return };
+            let client = std::mem::replace(&mut next, following);
+            if is_connected {
+                let answer = Arc::clone(&answer);
+                // One that says nothing must not keep the others from being heard.
+                let _ = std::thread::Builder::new()
+                    .name("client".into())
+                    .spawn(move || serve(client, &*answer)); // without a thread there is no answer: the client sees that
+            }
+        }
+    })?;
+    Ok(())
+}
+
+#[allow(unsafe_code)]
+fn instance(name: &OsString, first: u32) -> io::Result<OwnedHandle> {
+    const ROOM: u32 = 4096;
+    let access = Access::owner_only()?;
+    let attributes = access.attributes();
+    let name = wide(name)?;
+    // SAFETY: the name ends with a zero, the attributes live; the handle it returns is ours.
+    unsafe {
+        let handle = CreateNamedPipeW(
+            name.as_ptr(),
+            PIPE_ACCESS_DUPLEX | first,
+            PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS,
+            PIPE_UNLIMITED_INSTANCES,
+            ROOM,
+            ROOM,
+            0,
+            &raw const attributes,
+        );
+        if handle == INVALID_HANDLE_VALUE {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(OwnedHandle::from_raw_handle(handle))
+    }
+}
+
+/// Waits for a client; one that came before the wait is one too.
+#[allow(unsafe_code)]
+fn connect(pipe: &OwnedHandle) -> bool {
+    // SAFETY: the handle is open, and nothing is done beside it.
+    match succeeded(unsafe { ConnectNamedPipe(pipe.as_raw_handle(), null_mut()) }) {
+        Ok(()) => true,
+        Err(error) => error.raw_os_error() == i32::try_from(ERROR_PIPE_CONNECTED).ok(),
+    }
+}
+
+fn serve(client: OwnedHandle, answer: &impl Fn(&str, &mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    const LONGEST: u64 = 4096;
+    let mut pipe = fs::File::from(client);
+    let mut line = String::new();
+    BufReader::new(io::Read::take(&pipe, LONGEST)).read_line(&mut line)?;
+    answer(line.trim(), &mut pipe)?;
+    pipe.sync_all() // until it was read
+}
+
+/// Asks a supervisor; the first line of its answer.
+pub fn tell(path: &Path, words: &str, patience: Duration) -> io::Result<String> {
+    let mut pipe = open(&name(path), patience)?;
+    let words = words.to_owned();
+    let (sender, answer) = mpsc::channel();
+    // A pipe has no time limit of its own: a thread that waits for ever does no harm.
+    std::thread::Builder::new().name("tell".into()).spawn(move || {
+        let asked = writeln!(pipe, "{words}").and_then(|()| {
+            let mut line = String::new();
+            BufReader::new(pipe).read_line(&mut line)?;
+            Ok(line.trim().to_owned())
+        });
+        let _ = sender.send(asked); // whoever asked may have given up
+    })?;
+    answer
+        .recv_timeout(patience)
+        .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
+}
+
+/// Asks a supervisor; its answer, as it comes.
+pub fn ask_control(path: &Path, words: &str) -> io::Result<BufReader<fs::File>> {
+    const BUSY: Duration = Duration::from_secs(5);
+    let mut pipe = open(&name(path), BUSY)?;
+    writeln!(pipe, "{words}")?;
+    Ok(BufReader::new(pipe))
+}
+
+/// Opens it; whoever serves it may learn who we are, but not act as us.
+fn open(name: &OsString, patience: Duration) -> io::Result<fs::File> {
+    let until = Instant::now() + patience;
+    loop {
+        let opened = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .security_qos_flags(SECURITY_IDENTIFICATION)
+            .open(name);
+        match opened {
+            Err(error) if error.raw_os_error() == i32::try_from(ERROR_PIPE_BUSY).ok() && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// What `sd_notify(3)` says, and where: here a pipe, which only our own processes know of.
+const READY: &str = "READY=1";
+const NOTIFY: &str = "NOTIFY_SOCKET";
+
+/// Listens for one of ours that says it is ready.
+pub fn listen_for_ready(path: &Path, ready: impl FnMut() + Send + 'static) -> io::Result<()> {
+    let ready = Mutex::new(ready);
+    listen(path, move |words, _| {
+        if words == READY {
+            (ready.lock().unwrap_or_else(PoisonError::into_inner))(); // it sends a word: nothing can be half done
+        }
+        Ok(())
+    })
+}
+
+/// Tells whoever keeps us, if anybody does and wants to know: that is one of ours, and it asks for nothing more than this.
+pub fn notify(told: Told) {
+    const SOON: Duration = Duration::from_secs(1);
+    if let Some(path) = std::env::var_os(NOTIFY).filter(|_| told == Told::Ready) {
+        let _ = tell(Path::new(&path), READY, SOON); // who does not listen needs not know
+    }
+}
+
+/// The journal is systemd's.
+pub fn to_journal(_: &[(&str, &str)]) -> io::Result<()> {
+    Err(unsupported("the journal of systemd"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_word_is_asked_and_answered_and_a_silent_client_keeps_nobody_waiting() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("notes");
+        assert!(tell(&path, "stop", PATIENCE).is_err(), "nobody is there");
+        listen(&path, |word, client| writeln!(client, "heard {word}")).expect("nobody else is there");
+        assert_eq!(tell(&path, "stop", PATIENCE).expect("it answers"), "heard stop");
+        let silent = open(&name(&path), PATIENCE).expect("it is open to us");
+        for _ in 0..3 {
+            assert_eq!(tell(&path, "中文", PATIENCE).expect("it answers"), "heard 中文");
+        }
+        drop(silent);
+        assert!(
+            tell(&folder.path().join("other"), "stop", PATIENCE).is_err(),
+            "it is another's name"
+        );
+    }
+
+    #[test]
+    #[ignore = "Wine 8 lets a second one in; on Windows it is run"]
+    fn a_name_that_is_taken_is_not_shared() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("notes");
+        listen(&path, |_, _| Ok(())).expect("nobody else is there");
+        let second = listen(&path, |_, _| Ok(())).expect_err("somebody is there");
+        assert_eq!(second.kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn who_does_not_answer_in_time_is_given_up() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("slow");
+        listen(&path, |_, _| {
+            std::thread::sleep(Duration::from_secs(3));
+            Ok(())
+        })
+        .expect("nobody else is there");
+        let gave_up = tell(&path, "stop", Duration::from_millis(200)).expect_err("it is slow");
+        assert_eq!(gave_up.kind(), io::ErrorKind::TimedOut);
+    }
+}

@@ -1,0 +1,123 @@
+//! What asks us to end: Ctrl-C, Ctrl-Break, and a console, a session or a machine that goes away (`HandlerRoutine`, Console
+//! documentation); and, since Windows has no signals, an event of ours that another of our processes sets.
+
+use std::{
+    io,
+    os::windows::io::{AsRawHandle as _, FromRawHandle as _, OwnedHandle},
+    ptr::null,
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use windows_sys::{
+    Win32::System::{
+        Console::{CTRL_BREAK_EVENT, CTRL_C_EVENT, SetConsoleCtrlHandler},
+        Threading::{CreateEventW, EVENT_MODIFY_STATE, INFINITE, OpenEventW, SetEvent, WaitForSingleObject},
+    },
+    core::BOOL,
+};
+
+use super::{super::Signal, succeeded, wide};
+use crate::platform::Caught;
+
+static NOTED: AtomicUsize = AtomicUsize::new(0);
+/// Who wants to know.
+type Watcher = Box<dyn FnMut(Caught) + Send>;
+
+static TELL: OnceLock<Mutex<Watcher>> = OnceLock::new();
+
+/// From now on Ctrl-C and its kin are noted for [`signal`] instead of ending us.
+#[allow(unsafe_code)]
+pub fn note_signals() -> io::Result<()> {
+    // SAFETY: the handler is a plain function, which lives as long as we do.
+    succeeded(unsafe { SetConsoleCtrlHandler(Some(note), 1) })
+}
+
+#[allow(unsafe_code)]
+unsafe extern "system" fn note(event: u32) -> BOOL {
+    NOTED.store(if event == CTRL_C_EVENT { 1 } else { 2 }, Ordering::Relaxed);
+    happened(Caught::End);
+    if event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT {
+        // Once this returns we are ended; the system waits for five seconds at most. The main thread ends us sooner.
+        std::thread::sleep(Duration::from_secs(5));
+    }
+    1
+}
+
+/// The signal that asks us to end, if one came.
+pub fn signal() -> Option<Signal> {
+    match NOTED.load(Ordering::Relaxed) {
+        0 => None,
+        1 => Some(Signal::Interrupt),
+        _ => Some(Signal::Terminate),
+    }
+}
+
+/// Tells of every child that ended, and of everything that asks us to end, on threads of their own.
+pub fn watch_signals(tell: impl FnMut(Caught) + Send + 'static) -> io::Result<()> {
+    if TELL.set(Mutex::new(Box::new(tell))).is_err() {
+        return Err(io::Error::other("somebody watches already"));
+    }
+    note_signals()?;
+    let Ok(event) = event_of(std::process::id()) else {
+        return Ok(()); // somebody else has its name: then the control pipe alone asks us
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        loop {
+            wait_for(&event);
+            NOTED.store(2, Ordering::Relaxed);
+            happened(Caught::End);
+        }
+    })?;
+    Ok(())
+}
+
+/// Tells whoever watches.
+pub(super) fn happened(caught: Caught) {
+    if let Some(watcher) = TELL.get() {
+        (watcher.lock().unwrap_or_else(PoisonError::into_inner))(caught);
+    }
+}
+
+/// Waits until a process has ended, or an event is set.
+#[allow(unsafe_code)]
+pub(super) fn wait_for(handle: &OwnedHandle) {
+    // SAFETY: the handle is open, and ours.
+    unsafe { WaitForSingleObject(handle.as_raw_handle(), INFINITE) };
+}
+
+/// The event that asks a process of ours to end: one of its session, which its own account can set.
+fn event_name(pid: u32) -> io::Result<Vec<u16>> {
+    wide(format!("Local\\autoglm-boot-end-{pid}"))
+}
+
+#[allow(unsafe_code)]
+fn event_of(pid: u32) -> io::Result<OwnedHandle> {
+    let name = event_name(pid)?;
+    // SAFETY: the name ends with a zero; the handle is ours.
+    unsafe {
+        let handle = CreateEventW(null(), 0, 0, name.as_ptr());
+        if handle.is_null() {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(OwnedHandle::from_raw_handle(handle))
+    }
+}
+
+/// Asks a process of ours to end, if it is one that listens.
+#[allow(unsafe_code)]
+pub(super) fn ask_to_end(pid: u32) -> bool {
+    let Ok(name) = event_name(pid) else { return false };
+    // SAFETY: as above.
+    unsafe {
+        let handle = OpenEventW(EVENT_MODIFY_STATE, 0, name.as_ptr());
+        if handle.is_null() {
+            return false;
+        }
+        let handle = OwnedHandle::from_raw_handle(handle);
+        SetEvent(handle.as_raw_handle()) != 0
+    }
+}
