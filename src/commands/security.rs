@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 
 use super::{Context, Outcome, backend_of, checked, meant, native, not_installed};
 use crate::{
-    backend::{self, Backend as _, Rendered, systemd::Systemd},
+    backend::{
+        self, Backend as _, Rendered,
+        systemd::{self, Systemd},
+    },
     cli,
     exit::{Exit, Failure},
     exposure::{Assessment, Point, assessment},
@@ -49,8 +52,12 @@ fn losses(context: &Context, service: &Service) -> Result<Vec<String>, Failure> 
         Some(receipt) => backend::named(&context.host, &receipt.backend, scope)?,
         None => native(context, scope)?,
     };
+    if keeper.name() != systemd::NAME {
+        let all = "[security]: needs systemd, which does not keep this app: nothing of it is in force, and the exposure is what it would be";
+        return Ok(vec![all.into()]);
+    }
     let mut losses = keeper.render(service)?.losses;
-    losses.retain(|loss| loss.starts_with("security.") || loss.starts_with("[security]"));
+    losses.retain(|loss| loss.starts_with("security."));
     Ok(losses)
 }
 

@@ -22,6 +22,18 @@ pub struct Security {
     pub needs: Needs,
 }
 
+impl Security {
+    /// Whether it asks for more than the default does: a target that has no rights to take away has to tell.
+    pub fn asks_for_more(&self) -> bool {
+        let is_default = matches!(self.profile, Profile::None | Profile::Standard)
+            && self.network == Network::Any
+            && self.writable.is_empty()
+            && self.devices.is_empty()
+            && self.capabilities.is_empty();
+        !is_default
+    }
+}
+
 /// How much is taken away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -11,7 +11,7 @@ use crate::{
     host::Host,
     plan::Plan,
     receipt::{self, Receipt, Store},
-    service::{Destination, Profile, RunAs, Scope, Service, StartType},
+    service::{Destination, RunAs, Scope, Service, StartType},
     supervisor::{self, Rooms, client, tail},
     system::{Cmd, Output, Probe},
 };
@@ -287,7 +287,7 @@ fn losses(service: &Service) -> Vec<String> {
         ("resources.memory_request", resources.memory_request.is_some()),
         ("resources.tasks", resources.tasks.is_some()),
         ("resources.shared_memory", resources.shared_memory.is_some()),
-        ("[security]", service.security.profile != Profile::None),
+        ("[security]", service.security.asks_for_more()),
         ("[raw.systemd]", !service.raw_systemd.is_empty()),
     ] {
         if is_set {
