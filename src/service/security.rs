@@ -23,14 +23,11 @@ pub struct Security {
 }
 
 impl Security {
-    /// Whether it asks for more than the default does: a target that has no rights to take away has to tell.
-    pub fn asks_for_more(&self) -> bool {
-        let is_default = matches!(self.profile, Profile::None | Profile::Standard)
-            && self.network == Network::Any
-            && self.writable.is_empty()
-            && self.devices.is_empty()
-            && self.capabilities.is_empty();
-        !is_default
+    /// Whether more is asked for than what an app has that asks for nothing.
+    pub fn is_demanding(&self) -> bool {
+        self.profile == Profile::Strict
+            || self.network != Network::Any
+            || !(self.writable.is_empty() && self.devices.is_empty() && self.capabilities.is_empty())
     }
 }
 

@@ -208,14 +208,14 @@ fn a_flapping_one_ends_failed_after_its_budget(app: &Patient) {
 
 fn one_that_is_never_ready_ends_failed(app: &Patient) {
     let tables = HEALTH.to_owned() + "max_attempts = 1\n";
-    app.manifest("--delay 1000", "start_timeout = \"2s\"", &tables);
+    app.manifest("--delay 1000", "start_timeout = \"4s\"", &tables);
     let manifest = app.inside.join("app.toml");
     app.run(&["install", "-m", manifest.to_str().unwrap(), "--no-wait"], 0);
     app.soon("it is given up", 20 * SECOND, || app.state() == "failed");
     assert_eq!(app.times("started").len(), 2);
     let status = app.status();
     let log = app.hand.log(&app.name);
-    assert!(log.contains("not ready within 2s"), "{status}\n{log}");
+    assert!(log.contains("not ready within 4s"), "{status}\n{log}");
 }
 
 fn sick_is_a_failure_also_where_the_process_would_end_cleanly(app: &Patient) {

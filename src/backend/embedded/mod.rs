@@ -287,7 +287,7 @@ fn losses(service: &Service) -> Vec<String> {
         ("resources.memory_request", resources.memory_request.is_some()),
         ("resources.tasks", resources.tasks.is_some()),
         ("resources.shared_memory", resources.shared_memory.is_some()),
-        ("[security]", service.security.asks_for_more()),
+        ("[security]", service.security.is_demanding()),
         ("[raw.systemd]", !service.raw_systemd.is_empty()),
     ] {
         if is_set {
