@@ -274,26 +274,29 @@ fn under_the_strict_profile_apps_work_write_their_folder_and_are_refused_elsewhe
     ))
     .expect(0);
     works(&lab, has_layer);
-    // Another app sees the GPU's node, and is refused by the rule.
+    // Another app sees the nodes, and is refused by the rule.
     lab.run("mknod /dev/scanner c 1 3 && chmod 666 /dev/scanner").expect(0);
-    let refused = strict(
-        "refused",
-        &python(8405, "refused", "/dev/nvidia0"),
-        8405,
-        "security.devices = [\"/dev/scanner\"]\n",
-    );
-    lab.write("/srv/refused/app.py", PYTHON, 0o644);
-    lab.write("/srv/refused/app.toml", &refused, 0o644);
-    lab.run("autoglm-boot install -m /srv/refused").expect(0);
-    let told = get(&lab, 8405, "device");
-    assert!(told.contains("Operation not permitted: '/dev/nvidia0'"), "{told}");
-    lab.run("autoglm-boot uninstall refused").expect(0);
+    for node in ["/dev/nvidia0", "/dev/bus/usb/001/002"] {
+        let refused = strict(
+            "refused",
+            &python(8405, "refused", node),
+            8405,
+            "security.devices = [\"/dev/scanner\"]\n",
+        );
+        lab.write("/srv/refused/app.py", PYTHON, 0o644);
+        lab.write("/srv/refused/app.toml", &refused, 0o644);
+        lab.run("autoglm-boot install -m /srv/refused").expect(0);
+        let told = get(&lab, 8405, "device");
+        assert!(told.contains(&format!("Operation not permitted: '{node}'")), "{told}");
+        lab.run("autoglm-boot uninstall refused").expect(0);
+    }
 
     loopback_is_all(&lab);
 
     lab.reboot();
     lab.run("until autoglm-boot status -q; do sleep 0.2; done").expect(0);
     works(&lab, has_layer);
+    lab.run("until autoglm-boot status -q; do sleep 0.2; done").expect(0); // it may have answered late
     lab.run("systemctl show -P NRestarts strict node gpu usb java | grep -vx '' | sort -u | grep -x 0")
         .expect(0);
     for app in ["strict", "node", "usb", "java"]
@@ -350,6 +353,9 @@ fn under_the_standard_profile_ordinary_apps_miss_nothing_in_either_scope() {
         for (port, (name, _)) in (base..).zip(&apps).skip(1) {
             assert_eq!(get(&lab, port, "all"), "ok", "{scope} {name}");
         }
+        // What was as busy as that may have answered late, until it is asked again.
+        lab.run(&format!("until autoglm-boot status -q {scope}; do sleep 0.2; done"))
+            .expect(0);
         let told = lab.run(&format!("autoglm-boot doctor {scope}")).expect(0).stdout;
         assert!(told.lines().all(|line| line.ends_with(": nothing found")), "{told}");
     }

@@ -101,6 +101,9 @@ fn told_of_journal(verb: &str, records: &Path) -> Finding {
 
 /// The same of an app of which nothing else is known: its first install was cut short, or its uninstall.
 pub fn cut_short(look: &dyn Probe, records: &Path, name: &str) -> Option<Finding> {
+    if look.is_locked(&crate::session::lock_path(records)) {
+        return None; // it is at work
+    }
     let pending = journal::pending(records, look).unwrap_or_default();
     let (verb, _) = pending.into_iter().find(|(_, app)| app == name)?;
     let finding = told_of_journal(&verb, records).by_hand(format!(
