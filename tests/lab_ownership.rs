@@ -538,8 +538,7 @@ fn status_says_each_state_in_its_word_with_its_exit_code_and_the_worst_of_severa
     install(&lab, "unhealthy", "").expect(0);
     status(&lab, "unhealthy", "ready", 0);
     lab.run("rm /run/well").expect(0);
-    status(&lab, "unhealthy", "unhealthy", 7);
-    status(&lab, "starting", "unhealthy", 7); // it was ready before
+    ["unhealthy", "starting"].map(|name| status(&lab, name, "unhealthy", 7)); // both were ready before
 
     manifest(
         &lab,

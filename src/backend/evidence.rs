@@ -263,7 +263,7 @@ pub fn advice(live: &Live) -> String {
 }
 
 /// A signal's name.
-fn signal(number: u32) -> String {
+pub(crate) fn signal(number: u32) -> String {
     const NAMES: [&str; 31] = [
         "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
         "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",

@@ -15,6 +15,7 @@ use std::{
 
 use crate::{
     exit::{Exit, Failure},
+    health::Wrong,
     platform::{self, Caught},
     service::{Service, StartType},
     system::{Lock, System},
@@ -90,7 +91,7 @@ enum News {
     /// The app says that it is ready (`sd_notify(3)`).
     Ready,
     /// The answer to a question of the run of this number.
-    Answered(u64, Result<(), String>),
+    Answered(u64, Result<(), Wrong>),
     /// Its output cannot be written, and why; or it can again.
     Output(Option<String>),
     /// What the start of this number waited for holds, or not in time.
