@@ -84,8 +84,12 @@ pub struct Failure {
 /// How an app was when it failed.
 #[derive(Debug, Clone)]
 pub struct Trouble {
+    /// The target that kept it.
+    pub backend: &'static str,
     /// What the service manager said of it.
     pub live: Live,
+    /// What it said last: an undo may take its log along.
+    pub lines: Vec<String>,
     /// The last answer of its probe, where it ran but was not ready in time.
     pub late: Option<String>,
 }
@@ -104,9 +108,13 @@ impl Failure {
 
     /// Keeps how the app was.
     #[must_use]
-    pub fn of(mut self, live: &Live) -> Self {
-        let live = live.clone();
-        self.trouble = Some(Box::new(Trouble { live, late: None }));
+    pub fn of(mut self, backend: &'static str, live: &Live, lines: Vec<String>) -> Self {
+        self.trouble = Some(Box::new(Trouble {
+            backend,
+            live: live.clone(),
+            lines,
+            late: None,
+        }));
         self
     }
 

@@ -2,7 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::system::{EntryKind, Probe};
+use crate::system::{EntryKind, MOST_LINKS, Probe, without_parents};
+
+/// A program, and all that its links lead to, one after the other: the last is the file that is executed.
+pub fn way(look: &dyn Probe, program: &Path) -> Vec<PathBuf> {
+    let mut place = program.to_path_buf();
+    let mut found = Vec::new();
+    for _ in 0..MOST_LINKS {
+        found.push(place.clone());
+        let Ok(Some(entry)) = look.entry(&place) else { break };
+        let EntryKind::Link(target) = entry.kind else { break };
+        place = without_parents(look, &place.parent().unwrap_or(Path::new("/")).join(target));
+    }
+    found
+}
 
 /// What the kernel makes of a file that is executed (execve(2)).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -344,6 +344,7 @@ fn losses(service: &Service, version: Option<u32>) -> Vec<String> {
             cpu_weight(millis)
         ));
     }
+    losses.extend(waits::loss(service));
     losses.extend(security::losses(service));
     losses
 }

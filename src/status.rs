@@ -166,10 +166,11 @@ pub struct Status {
 pub fn judge(name: &str, seen: &Seen) -> Status {
     let live = seen.live;
     let (state, detail) = word(seen);
-    let since = if live.active == "active" {
-        live.active_since
-    } else {
-        live.changed
+    let is_by_pulse = matches!(state, Word::Starting | Word::Ready | Word::Unhealthy);
+    let since = match &live.pulse {
+        _ if live.active != "active" => live.changed,
+        Some(pulse) if is_by_pulse => Some(pulse.since),
+        _ => live.active_since,
     };
     let last_exit = Some(ending(live)).filter(|text| !text.is_empty());
     Status {
@@ -263,6 +264,7 @@ fn active(seen: &Seen, receipt: &Receipt) -> (Word, String) {
             Phase::Ready => (Word::Ready, String::new()),
             Phase::Sick => (Word::Unhealthy, answer),
             Phase::Starting if seen.answer == Answer::Well => (Word::Ready, String::new()), // a moment before it is seen
+            Phase::Starting if has_had_its_time(seen, receipt) => (Word::Unhealthy, answer),
             Phase::Starting => (Word::Starting, answer),
         };
     }
@@ -277,6 +279,10 @@ fn active(seen: &Seen, receipt: &Receipt) -> (Word, String) {
             Word::Running,
             "whether it is ready is not known: it does not answer at once".into(),
         ),
+        Answer::Unasked if receipt.is_watched && seen.live.has_own_network => (
+            Word::Running,
+            "whether it is ready is not known: nobody watches it, and it has a network of its own".into(),
+        ),
         Answer::Unasked if receipt.is_watched => (
             Word::Running,
             "whether it is ready is not known: nobody watches it, and its probe may hold secrets".into(),
@@ -288,3 +294,13 @@ fn active(seen: &Seen, receipt: &Receipt) -> (Word, String) {
         ),
     }
 }
+
+/// Whether it should have been ready by now: nothing is done about it (`health.action`), or not yet.
+fn has_had_its_time(seen: &Seen, receipt: &Receipt) -> bool {
+    let started = seen.live.main_started.or(seen.live.active_since);
+    let age = seen.now.saturating_sub(started.unwrap_or_default());
+    age >= Duration::from_millis(receipt.start_timeout_ms)
+}
+
+#[cfg(test)]
+mod tests;

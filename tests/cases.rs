@@ -90,6 +90,14 @@ fn what_is_said_of_log_files_is_told_as_lost_where_there_is_a_journal() {
     }
 }
 
+#[test]
+fn a_start_that_may_take_longer_than_it_says_is_told_as_lost() {
+    let losses = |name| case(name).unit.losses.join("\n");
+    assert!(losses("32-waits").contains("start_timeout"), "{}", losses("32-waits"));
+    assert!(losses("32-waits").ends_with("5m10s"), "{}", losses("32-waits"));
+    assert!(!losses("09-dependencies").contains("start_timeout"));
+}
+
 /// The keys of the complete example, those in comments too; `# by default` and the like are no keys.
 #[test]
 fn every_key_is_written_in_a_case() {

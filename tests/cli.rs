@@ -15,6 +15,7 @@ use std::{
 use assert_cmd::Command;
 use autoglm_boot::{
     cli::Cli,
+    doctor::checks,
     exit::Exit,
     status::Word,
     system::{Probe as _, Real},
@@ -228,6 +229,22 @@ fn every_verb_is_listed_and_every_argument_explained() {
             let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.len() > 5, "{} {}: {help:?}", verb.get_name(), argument.get_id());
         }
+    }
+}
+
+#[test]
+fn doctor_lists_what_it_looks_at() {
+    let sandbox = Sandbox::new("");
+    let listed = sandbox.run(&["doctor", "--list"]).expect(Exit::Ok).stdout;
+    let answer = sandbox.run(&["doctor", "--list", "--json"]).expect(Exit::Ok).json();
+    let listed_too = answer["checks"].as_array().unwrap();
+    assert_eq!(listed_too.len(), checks().count());
+    for (check, json) in checks().zip(listed_too) {
+        let line = format!("{} ({}): {}\n", check.id, check.severity, check.finds);
+        assert!(listed.contains(&line), "{line}");
+        let page = format!("| `{}` | {} |", check.id, check.finds);
+        assert!(autoglm_boot::doctor::page().contains(&page), "{page}");
+        assert_eq!(json["id"], check.id);
     }
 }
 

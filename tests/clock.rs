@@ -102,7 +102,7 @@ fn a_jump_of_the_clock_is_no_event() {
     clock.run(&["install"], 0);
     clock.jump(20 * YEAR + 2 * 3600);
     let said = clock.run(&["history"], 0);
-    assert!(said.contains("2h ago"), "it jumps indeed: {said}");
+    assert!(said.contains("): 2h"), "it jumps indeed: {said}");
 
     let asked = || {
         fs::read_to_string(home.path("asked"))

@@ -64,25 +64,48 @@ fn hello_installs_answers_survives_a_kill_and_leaves_nothing() {
 #[test]
 fn an_app_that_cannot_start_is_told_with_its_cause_and_leaves_nothing() {
     let home = Home::new();
-    for (service, cause) in [
-        ("command = [\"sh\", \"-c\", \"echo last words; exit 3\"]", "last words"),
-        ("command = [\"sh\", \"-c\", \"exit 3\"]", "exit status 3"),
-        ("command = [\"sh\", \"-c\", \"kill -SEGV $$\"]", "SIGSEGV"),
+    for (service, cause, finding) in [
+        (
+            "command = [\"sh\", \"-c\", \"echo last words; exit 3\"]",
+            "last words",
+            "crash-loop",
+        ),
+        ("command = [\"sh\", \"-c\", \"exit 3\"]", "exit status 3", "crash-loop"),
+        ("command = [\"sh\", \"-c\", \"kill -SEGV $$\"]", "SIGSEGV", "killed"),
+        (
+            "command = [\"python3\", \"-c\", \"import no_such\"]",
+            "No module named",
+            "python-module",
+        ),
+        (
+            "command = [\"python3\", \"-c\", \"input()\"]",
+            "EOFError",
+            "waits-for-terminal",
+        ),
         (
             "command = [\"sleep\", \"9\"]\npre_start = [[\"false\"]]",
             "exit status 1",
+            "crash-loop",
         ),
-        ("command = [\"sleep\", \"9\"]\nuser = \"dynamic\"", "only, not as"),
-        ("command = [\"sleep\", \"9\"]\ntype = \"forking\"", "needs systemd"),
+        (
+            "command = [\"sleep\", \"9\"]\nuser = \"dynamic\"",
+            "only, not as",
+            "manifest-wrong",
+        ),
+        ("command = [\"sleep\", \"9\"]\ntype = \"forking\"", "needs systemd", ""),
         (
             "command = [\"sleep\", \"9\"]\nstart_timeout = \"1s\"\n[readiness]\ntcp = \"127.0.0.1:9\"",
             "not ready within 1s",
+            "start-timeout",
         ),
     ] {
         home.app("app", service);
         let code = if cause == "only, not as" { 2 } else { 1 };
         let said = home.run(&["install"], code);
         assert!(said.contains(cause), "{service}: {said}");
+        let told = said.lines().find_map(|line| line.strip_prefix("doctor: "));
+        let id = told.and_then(|told| told.split(':').next()).unwrap_or_default();
+        assert_eq!(id, finding, "{service}: {said}");
         assert_eq!(home.left(), Vec::<PathBuf>::new(), "{service}");
     }
 }

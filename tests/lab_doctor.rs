@@ -145,6 +145,12 @@ const FILES: &[Case] = &[
         "mkdir disk; mount -t tmpfs -o size=1M none disk; dd if=/dev/zero of=disk/full bs=1M 2>/dev/null; chmod 777 disk",
     ),
     Case(
+        "no-space",
+        Before,
+        "service.command = [\"/bin/sh\", \"-c\", \"dd if=/dev/zero of=/srv/APP/disk/x bs=900K count=1 && exec sleep infinity; rm disk/x; exit 1\"]\nsecurity.writable_directories = [\"disk\"]\n",
+        "mkdir disk; mount -t tmpfs -o size=512K none disk; chmod 777 disk",
+    ),
+    Case(
         "permission-denied",
         Before,
         "service.command = [\"/bin/sh\", \"-c\", \"echo x >/srv/APP/log/x && exec sleep infinity\"]\n",
@@ -176,7 +182,7 @@ const FILES: &[Case] = &[
     ),
 ];
 
-/// Units, dependencies, ports, ends, requirements.
+/// Units, dependencies, ports, health.
 const RUNS: &[Case] = &[
     Case("unit-masked", Before, "", "systemctl -q mask APP"),
     Case(
@@ -184,6 +190,12 @@ const RUNS: &[Case] = &[
         Before,
         "",
         "printf '[Service]\\nExecStart=/bin/sleep 1\\n' >/etc/systemd/system/APP.service",
+    ),
+    Case(
+        "install-interrupted",
+        After,
+        "readiness.settle = \"2s\"\n",
+        "autoglm-boot install --restart -m app.toml >/dev/null 2>&1 & sleep 1; kill -KILL $!; wait; true",
     ),
     Case(
         "unit-removed",
@@ -247,10 +259,14 @@ const RUNS: &[Case] = &[
         "service.command = [\"/bin/sh\", \"-c\", \"rm -f sick; exec python3 serve.py 8205\"]\nhealth = { http = \"http://127.0.0.1:8205/\", interval = \"200ms\", retries = 1, action = \"none\" }\n",
         "touch sick; until autoglm-boot status APP | grep -q unhealthy; do sleep 0.1; done",
     ),
+];
+
+/// Ends, and requirements.
+const ENDS: &[Case] = &[
     Case(
         "port-privileged",
         Before,
-        "service.command = [\"python3\", \"serve.py\", \"81\"]\nreadiness.http = \"http://127.0.0.1:81/\"\nsecurity.profile = \"none\"\n",
+        "service.command = [\"python3\", \"serve.py\", \"81\"]\nreadiness.http = \"http://127.0.0.1:81/\"\nsecurity.profile = \"none\"\nrestart.delay = \"200ms\"\n",
         "",
     ),
     Case(
@@ -387,6 +403,10 @@ const BY_HAND: &[(Case, &str)] = &[
         "mv /root/gone/* /usr/lib/x86_64-linux-gnu",
     ),
     (
+        Case("requirement-memory", Before, "requirements.memory = \"100Ti\"\n", ""),
+        "sed -i s/100Ti/1Mi/ app.toml",
+    ),
+    (
         Case("manifest-wrong", Before, "restart.policy = \"sometimes\"\n", ""),
         "sed -i /sometimes/d app.toml",
     ),
@@ -512,8 +532,14 @@ fn failures_of_files_are_found_first_and_repaired_as_printed() {
 #[test]
 fn failures_of_runs_are_found_first_and_repaired_as_printed() {
     let lab = Lab::with_program("doctor-runs");
-    with_wheels(&lab);
     all(&lab, RUNS.iter().map(|case| (case, "")));
+}
+
+#[test]
+fn failures_that_end_it_are_found_first_and_repaired_as_printed() {
+    let lab = Lab::with_program("doctor-ends");
+    with_wheels(&lab);
+    all(&lab, ENDS.iter().map(|case| (case, "")));
 }
 
 #[test]
@@ -626,6 +652,150 @@ fn a_users_failures_are_found_first_and_repaired_as_printed() {
         "mine: nothing found\n"
     );
     as_web("autoglm-boot uninstall mine").expect(0);
+}
+
+/// What lets others in: the check, the manifest's own lines, how it is made, and what a person does of the repair.
+const OPENINGS: &[(&str, &str, &str, &str)] = &[
+    ("open-to-others", "service.user = \"root\"\n", "chown -R app .", ""),
+    (
+        "open-to-others",
+        "service.user = \"root\"\nservice.working_directory = \"/srv\"\n",
+        "chown root . serve.py; chown app run",
+        "",
+    ),
+    (
+        "open-to-others",
+        "service.user = \"root\"\n",
+        "chown -R root:app .; chmod g+w run",
+        "",
+    ),
+    (
+        "open-to-others",
+        "service.user = \"root\"\nservice.command = [\"/usr/bin/python3\", \"serve.py\", \"8601\"]\n",
+        "chown -R root .; chmod o+w serve.py",
+        "",
+    ),
+    (
+        "open-to-others",
+        "service.user = \"root\"\nservice.command = [\"deep/er/run\"]\nservice.working_directory = \"/srv\"\n",
+        "mkdir -p deep/er; cp run deep/er; chown -R root .; chmod 777 deep",
+        "",
+    ),
+    ("open-to-others", "service.user = \"app\"\n", "chmod 777 .", ""),
+    (
+        "secret-in-manifest",
+        "service.user = \"app\"\nservice.environment.API_TOKEN = \"hidden-one\"\n",
+        "",
+        "sed -i /API_TOKEN/d app.toml",
+    ),
+    (
+        "secret-in-manifest",
+        "service.user = \"app\"\nservice.command = [\"./run\", \"--api-key=hidden-two\"]\n",
+        "",
+        "sed -i /api-key/d app.toml; sed -i '1i service.command = [\"./run\"]' app.toml",
+    ),
+    (
+        "secret-in-manifest",
+        "service.user = \"app\"\nservice.environment.DATABASE = \"postgres://app:hidden-three@db/x\"\n",
+        "",
+        "sed -i /DATABASE/d app.toml",
+    ),
+    (
+        "secret-readable",
+        "service.user = \"app\"\nservice.environment_files = [\"a.env\"]\n",
+        "echo DB_PASSWORD=hidden-four >a.env; chmod 644 a.env",
+        "",
+    ),
+    (
+        "listens-on-all",
+        "service.user = \"app\"\nservice.command = [\"python3\", \"-m\", \"http.server\", \"8602\", \"--bind\", \"0.0.0.0\"]\n",
+        "",
+        "",
+    ),
+    (
+        "listens-on-all",
+        "service.user = \"app\"\nservice.command = [\"python3\", \"-m\", \"http.server\", \"8603\"]\nreadiness.http = \"http://127.0.0.1:8603/\"\n",
+        "",
+        "echo 'security.network = \"loopback\"' >>app.toml",
+    ),
+];
+
+/// They keep nothing from running: an install goes well, and tells them; doctor has the repair.
+#[test]
+fn what_lets_others_in_is_told_by_install_and_repaired_as_printed() {
+    let lab = Lab::with_program("doctor-open");
+    for (number, (id, lines, make, by_hand)) in OPENINGS.iter().enumerate() {
+        let name = format!("app{number}");
+        let folder = format!("/srv/{name}");
+        let command = if lines.contains("service.command") {
+            ""
+        } else {
+            "service.command = [\"run\"]\n"
+        };
+        let settle = if lines.contains("readiness") {
+            ""
+        } else {
+            "readiness.settle = \"200ms\"\n"
+        };
+        let here = |text: &str| {
+            text.replace("\"run\"", "\"./run\"")
+                .replace("/srv\"", &format!("{folder}\""))
+        };
+        lab.write(&format!("{folder}/run"), RUN, 0o755);
+        lab.write(&format!("{folder}/serve.py"), SERVER, 0o644);
+        lab.write(
+            &format!("{folder}/app.toml"),
+            &here(&format!("app.name = \"{name}\"\n{command}{settle}{lines}")),
+            0o644,
+        );
+        lab.run(&format!("cd {folder}; chown -R app .; {make}")).expect(0);
+        let install = format!("autoglm-boot install -m {folder}/app.toml");
+        let told = lab.run(&install).expect(0).stderr;
+        let found = lab.run(&format!("autoglm-boot doctor {name}")).expect(0).stdout;
+        let (first, repairs) = first_finding(&found).unwrap_or_else(|| panic!("{id} {lines}: {found}"));
+        assert_eq!(first, *id, "{lines}: {found}");
+        let message = found
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("warning {id}: ")))
+            .unwrap();
+        let is_seen_only_when_it_runs = found.contains("is open to every address");
+        assert_ne!(told.contains(message), is_seen_only_when_it_runs, "{lines}: {told}");
+        assert!(
+            !told.contains("hidden-") && !found.contains("hidden-"),
+            "a secret is told: {told}{found}"
+        );
+        let done = repairs.iter().filter(|repair| carry_out(&lab, repair)).count();
+        assert!(done > 0 || !by_hand.is_empty(), "{found}");
+        lab.run(&format!("cd {folder}; true; {by_hand}")).expect(0);
+        let told = lab.run(&install).expect(0).stderr;
+        assert!(!told.contains(message), "after {repairs:?}: {told}");
+        let after = lab.run(&format!("autoglm-boot doctor {name}")).expect(0).stdout;
+        assert_eq!(after, format!("{name}: nothing found\n"), "after {repairs:?}");
+        lab.run(&format!("autoglm-boot uninstall {name}")).expect(0);
+    }
+}
+
+/// An app of which only a journal speaks.
+#[test]
+fn a_first_install_that_was_cut_short_is_told_of_and_the_next_one_succeeds() {
+    let lab = Lab::with_program("doctor-cut");
+    lab.write("/srv/cut/app.toml", "app.name = \"cut\"\nservice.user = \"app\"\nservice.command = [\"sleep\", \"infinity\"]\nreadiness.settle = \"2s\"\n", 0o644);
+    lab.run("autoglm-boot install -m /srv/cut >/dev/null 2>&1 & sleep 1; kill -KILL $!; wait; true")
+        .expect(0);
+    for command in [
+        "autoglm-boot doctor cut",
+        "autoglm-boot doctor",
+        "autoglm-boot doctor -m /srv/cut/app.toml",
+    ] {
+        let told = lab.run(command).expect(1).stdout;
+        assert_eq!(
+            first_finding(&told).unwrap().0,
+            "install-interrupted",
+            "{command}: {told}"
+        );
+    }
+    lab.run("autoglm-boot install -m /srv/cut").expect(0);
+    assert_eq!(lab.run("autoglm-boot doctor").expect(0).stdout, "cut: nothing found\n");
 }
 
 #[test]

@@ -492,6 +492,7 @@ fn what_others_need_is_not_uninstalled_without_force() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one state after the other, on one machine")]
 fn status_says_each_state_in_its_word_with_its_exit_code_and_the_worst_of_several() {
     let lab = Lab::with_program("words");
     let command = |script: &str| format!("command = [\"sh\", \"-c\", \"{script}\"]\n");

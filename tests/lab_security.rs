@@ -89,14 +89,14 @@ fn each_profile_has_its_score_and_each_point_its_cost() {
     lab.run("autoglm-boot uninstall scored").expect(0);
 }
 
-/// The layer with `PyTorch`; it takes the network once.
-fn torch() -> Option<PathBuf> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/torch");
+/// The layer with `PyTorch` and Java; it takes the network once.
+fn runtimes() -> Option<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/runtimes");
     let output = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
     if !output.status.success() {
         skipped(
-            "PyTorch in the strict profile",
-            "its layer could not be built (see above)",
+            "PyTorch and Java under the profiles",
+            "their layer could not be built (see above)",
         );
         return None;
     }
@@ -104,72 +104,7 @@ fn torch() -> Option<PathBuf> {
 }
 
 /// What an app in Python does, each by its name in the address; it answers ok, or how it failed.
-const PYTHON: &str = r#"
-import ctypes, errno, http.server, mmap, multiprocessing, os, socket, sqlite3, subprocess, sys, tempfile, threading, traceback
-from multiprocessing import shared_memory
-DATA = sys.argv[2]
-def files():
-    with open(DATA + "/x", "w") as file: file.write("x" * 100000)
-    assert len(open(DATA + "/x").read()) == 100000
-    with tempfile.NamedTemporaryFile() as file: file.write(b"x"); file.flush()
-def sqlite():
-    with sqlite3.connect(DATA + "/db") as db:
-        db.execute("create table if not exists t (x)"); db.execute("insert into t values (1)")
-        assert db.execute("select count(*) from t").fetchone()[0] > 0
-def threads():
-    found = []
-    some = [threading.Thread(target=found.append, args=(n,)) for n in range(20)]
-    [t.start() for t in some]; [t.join() for t in some]
-    assert len(found) == 20
-def square(n): return n * n
-def processes():
-    with multiprocessing.Pool(2) as pool: assert pool.map(square, range(5)) == [0, 1, 4, 9, 16]
-    with multiprocessing.Manager() as manager: assert list(manager.list([1])) == [1]
-def shared():
-    memory = shared_memory.SharedMemory(create=True, size=1 << 20)
-    memory.buf[0] = 1; memory.close(); memory.unlink()
-    multiprocessing.Semaphore(1).acquire()
-def subprocesses():
-    assert subprocess.run(["/bin/echo", "x"], capture_output=True).stdout == b"x\n"
-    assert subprocess.run("echo x", shell=True, capture_output=True).returncode == 0
-def sockets():
-    socket.socket(socket.AF_INET6); socket.socketpair(); socket.getaddrinfo("localhost", 80); socket.if_nameindex()
-def native():
-    assert ctypes.CDLL(None).getpid() == os.getpid()
-    callback = ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 7)
-    assert callback() == 7
-    mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-    os.nice(1); os.sched_setaffinity(0, os.sched_getaffinity(0)); open("/proc/cpuinfo").read(); open("/proc/meminfo").read()
-def torches():
-    import torch
-    from torch.utils.data import DataLoader, TensorDataset
-    x = torch.ones(200, 200); assert float(x.mm(x).sum()) == 200.0 ** 3
-    loader = DataLoader(TensorDataset(torch.arange(64.0)), batch_size=8, num_workers=2)
-    assert sum(float(part.sum()) for part, in loader) == sum(range(64))
-    @torch.jit.script
-    def twice(x): return x * 2
-    assert float(twice(torch.ones(1))) == 2.0
-    layer = torch.nn.Linear(4, 2); layer(torch.ones(3, 4)).sum().backward()
-def refused():
-    for place in ["/srv/strict/x", "/usr/x", "/etc/x", "/var/lib/x", "/home/app/x", "/opt/x"]:
-        try: open(place, "w").close()
-        except OSError: continue
-        raise Exception("it could write " + place)
-    for call in [lambda: os.chown(DATA + "/x", 0, 0), lambda: socket.sethostname("x"), lambda: os.listdir("/home/app")]:
-        try: call()
-        except OSError: continue
-        raise Exception("it could do what is denied")
-    if os.path.exists("/proc/1"): raise Exception("it sees others' processes")
-def device():
-    os.close(os.open(sys.argv[3], os.O_RDWR))
-class Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        try: globals().get(self.path[1:], lambda: None)(); text = "ok"
-        except BaseException: text = traceback.format_exc()
-        self.send_response(200); self.end_headers(); self.wfile.write(text.encode())
-    def log_message(self, *words): pass
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
-"#;
+const PYTHON: &str = include_str!("lab/apps/app.py");
 const PROBES: [&str; 10] = [
     "files",
     "sqlite",
@@ -184,21 +119,9 @@ const PROBES: [&str; 10] = [
 ];
 
 /// The same for Node.
-const NODE: &str = r"
-const fs = require('fs'), http = require('http'), { Worker } = require('worker_threads'), { execFileSync } = require('child_process');
-const wait = worker => new Promise((well, ill) => { worker.on('message', well); worker.on('error', ill) });
-async function all() {
-  fs.writeFileSync('/srv/node/data/x', 'x');
-  try { fs.writeFileSync('/srv/node/x', 'x'); return 'it could write' } catch (error) { if (error.code !== 'EROFS') throw error }
-  if (await wait(new Worker(`require('worker_threads').parentPort.postMessage(7)`, { eval: true })) !== 7) return 'no worker';
-  if (execFileSync('/bin/echo', ['x']).toString() !== 'x\n') return 'no child';
-  await WebAssembly.compile(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]));
-  let sum = 0; for (let i = 0; i < 1e7; i++) sum += i % 7;
-  require('crypto').randomBytes(8); require('os').networkInterfaces();
-  return 'ok';
-}
-http.createServer((_, answer) => all().then(text => answer.end(text), error => answer.end(String(error.stack)))).listen(8402, '127.0.0.1');
-";
+const NODE: &str = include_str!("lab/apps/app.js");
+/// The same for Java.
+const JAVA: &str = include_str!("lab/apps/App.java");
 
 fn strict(name: &str, command: &str, port: u16, rest: &str) -> String {
     format!(
@@ -241,11 +164,20 @@ fn misc(lab: &Lab) -> String {
     panic!("no misc device opens: {misc}")
 }
 
-fn works(lab: &Lab, probes: &[&str]) {
-    for probe in probes {
+/// What Python is asked for.
+fn probes(has_layer: bool, is_kept: bool) -> impl Iterator<Item = &'static str> {
+    let is_asked = move |probe: &&str| (has_layer || *probe != "torches") && (is_kept || *probe != "refused");
+    PROBES.into_iter().filter(is_asked)
+}
+
+fn works(lab: &Lab, has_layer: bool) {
+    for probe in probes(has_layer, true) {
         assert_eq!(get(lab, 8401, probe), "ok", "{probe}");
     }
-    assert_eq!(get(lab, 8402, ""), "ok");
+    assert_eq!(get(lab, 8402, "all"), "ok");
+    if has_layer {
+        assert_eq!(get(lab, 8406, "all"), "ok");
+    }
     for port in [8403, 8404] {
         assert_eq!(get(lab, port, "device"), "ok", "with its device, {port}");
     }
@@ -273,13 +205,10 @@ fn loopback_is_all(lab: &Lab) {
 
 #[test]
 fn under_the_strict_profile_apps_work_write_their_folder_and_are_refused_elsewhere_after_a_reboot_too() {
-    let torch = torch();
-    let probes: Vec<_> = PROBES
-        .into_iter()
-        .filter(|probe| torch.is_some() || *probe != "torches")
-        .collect();
+    let layer = runtimes();
+    let has_layer = layer.is_some();
     let setup = Setup {
-        layers: torch.into_iter().collect(),
+        layers: layer.into_iter().collect(),
         has_limits: true,
         ..Setup::default()
     };
@@ -291,10 +220,11 @@ fn under_the_strict_profile_apps_work_write_their_folder_and_are_refused_elsewhe
     );
     lab.write("/etc/systemd/system/nodes.service", &nodes, 0o644);
     lab.run("systemctl enable --now nodes").expect(0);
-    for folder in ["strict", "node", "gpu", "usb"] {
+    for folder in ["strict", "gpu", "usb"] {
         lab.write(&format!("/srv/{folder}/app.py"), PYTHON, 0o644);
     }
     lab.write("/srv/node/app.js", NODE, 0o644);
+    lab.write("/srv/java/App.java", JAVA, 0o644);
     let python = |port: u16, folder: &str, device: &str| {
         format!("[\"python3\", \"app.py\", \"{port}\", \"/srv/{folder}/data\", \"{device}\"]")
     };
@@ -303,7 +233,19 @@ fn under_the_strict_profile_apps_work_write_their_folder_and_are_refused_elsewhe
             "strict",
             strict("strict", &python(8401, "strict", "/dev/nvidia0"), 8401, ""),
         ),
-        ("node", strict("node", "[\"node\", \"app.js\"]", 8402, "")),
+        (
+            "node",
+            strict("node", "[\"node\", \"app.js\", \"8402\", \"data\", \"kept\"]", 8402, ""),
+        ),
+        (
+            "java",
+            strict(
+                "java",
+                "[\"java\", \"App.java\", \"8406\", \"data\", \"kept\"]",
+                8406,
+                "",
+            ),
+        ),
         (
             "gpu",
             strict(
@@ -326,39 +268,96 @@ fn under_the_strict_profile_apps_work_write_their_folder_and_are_refused_elsewhe
     for (folder, manifest) in &apps {
         lab.write(&format!("/srv/{folder}/app.toml"), manifest, 0o644);
     }
-    lab.run("autoglm-boot install -m /srv/strict -m /srv/node -m /srv/gpu -m /srv/usb")
-        .expect(0);
-    works(&lab, &probes);
-    // Another app sees the GPU's node, and is refused by the rule.
+    let java = if has_layer { "-m /srv/java" } else { "" };
+    lab.run(&format!(
+        "autoglm-boot install -m /srv/strict -m /srv/node -m /srv/gpu -m /srv/usb {java}"
+    ))
+    .expect(0);
+    works(&lab, has_layer);
+    // Another app sees the nodes, and is refused by the rule.
     lab.run("mknod /dev/scanner c 1 3 && chmod 666 /dev/scanner").expect(0);
-    let refused = strict(
-        "refused",
-        &python(8405, "refused", "/dev/nvidia0"),
-        8405,
-        "security.devices = [\"/dev/scanner\"]\n",
-    );
-    lab.write("/srv/refused/app.py", PYTHON, 0o644);
-    lab.write("/srv/refused/app.toml", &refused, 0o644);
-    lab.run("autoglm-boot install -m /srv/refused").expect(0);
-    let told = get(&lab, 8405, "device");
-    assert!(told.contains("Operation not permitted: '/dev/nvidia0'"), "{told}");
-    lab.run("autoglm-boot uninstall refused").expect(0);
+    for node in ["/dev/nvidia0", "/dev/bus/usb/001/002"] {
+        let refused = strict(
+            "refused",
+            &python(8405, "refused", node),
+            8405,
+            "security.devices = [\"/dev/scanner\"]\n",
+        );
+        lab.write("/srv/refused/app.py", PYTHON, 0o644);
+        lab.write("/srv/refused/app.toml", &refused, 0o644);
+        lab.run("autoglm-boot install -m /srv/refused").expect(0);
+        let told = get(&lab, 8405, "device");
+        assert!(told.contains(&format!("Operation not permitted: '{node}'")), "{told}");
+        lab.run("autoglm-boot uninstall refused").expect(0);
+    }
 
     loopback_is_all(&lab);
 
     lab.reboot();
     lab.run("until autoglm-boot status -q; do sleep 0.2; done").expect(0);
-    works(&lab, &probes);
-    lab.run("systemctl show -P NRestarts strict node gpu usb | grep -vx '' | sort -u | grep -x 0")
+    works(&lab, has_layer);
+    lab.run("until autoglm-boot status -q; do sleep 0.2; done").expect(0); // it may have answered late
+    lab.run("systemctl show -P NRestarts strict node gpu usb java | grep -vx '' | sort -u | grep -x 0")
         .expect(0);
-    for app in ["strict", "node", "usb"] {
+    for app in ["strict", "node", "usb", "java"]
+        .iter()
+        .filter(|app| has_layer || **app != "java")
+    {
         let told = lab.run(&format!("autoglm-boot doctor {app}")).expect(0).stdout;
         assert_eq!(told, format!("{app}: nothing found\n"));
     }
     let told = lab.run("autoglm-boot doctor gpu").expect(1).stdout;
     assert!(told.contains("gpu-driver"), "a node alone is no driver: {told}");
-    for app in ["strict", "node", "gpu", "usb"] {
+    for (app, _) in apps.iter().filter(|(app, _)| has_layer || *app != "java") {
         lab.run(&format!("autoglm-boot uninstall {app}")).expect(0);
+    }
+}
+
+#[test]
+fn under_the_standard_profile_ordinary_apps_miss_nothing_in_either_scope() {
+    let layer = runtimes();
+    let has_layer = layer.is_some();
+    let setup = Setup {
+        layers: layer.into_iter().collect(),
+        ..Setup::default()
+    };
+    let lab = Lab::with_program_and("standard", setup);
+    for (scope, user, folder, base) in [
+        ("--system", "app", "/srv/apps", 8430),
+        ("--user=web", "web", "/home/web/apps", 8440),
+    ] {
+        let mut apps = vec![
+            ("python", "[\"python3\", \"app.py\""),
+            ("node", "[\"node\", \"app.js\""),
+        ];
+        if has_layer {
+            apps.push(("java", "[\"java\", \"App.java\""));
+        }
+        for (port, (name, command)) in (base..).zip(&apps) {
+            let manifest = format!(
+                "app.name = \"{name}\"\nservice.command = {command}, \"{port}\", \"data\"]\nreadiness.http = \"http://127.0.0.1:{port}/\"\n"
+            );
+            lab.write(&format!("{folder}/{name}/app.toml"), &manifest, 0o644);
+            for (file, text) in [("app.py", PYTHON), ("app.js", NODE), ("App.java", JAVA)] {
+                lab.write(&format!("{folder}/{name}/{file}"), text, 0o644);
+            }
+            lab.write(&format!("{folder}/{name}/data/x"), "", 0o644);
+        }
+        lab.run(&format!(
+            "chown -R {user} {folder} && autoglm-boot install {scope} -m {folder}"
+        ))
+        .expect(0);
+        for probe in probes(has_layer, false) {
+            assert_eq!(get(&lab, base, probe), "ok", "{scope} {probe}");
+        }
+        for (port, (name, _)) in (base..).zip(&apps).skip(1) {
+            assert_eq!(get(&lab, port, "all"), "ok", "{scope} {name}");
+        }
+        // What was as busy as that may have answered late, until it is asked again.
+        lab.run(&format!("until autoglm-boot status -q {scope}; do sleep 0.2; done"))
+            .expect(0);
+        let told = lab.run(&format!("autoglm-boot doctor {scope}")).expect(0).stdout;
+        assert!(told.lines().all(|line| line.ends_with(": nothing found")), "{told}");
     }
 }
 
@@ -384,7 +383,7 @@ fn in_user_scope_the_profiles_hold_as_far_as_they_can_and_the_rest_is_told() {
             "{}",
             out.stderr
         );
-        for probe in PROBES.iter().filter(|probe| !["torches", "refused"].contains(probe)) {
+        for probe in probes(false, false) {
             assert_eq!(get(&lab, port, probe), "ok", "{profile} {probe}");
         }
     }

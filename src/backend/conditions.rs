@@ -6,7 +6,13 @@ use super::{
     Answer, Backend, Live,
     evidence::{self, Sight},
 };
-use crate::{exit::Failure, health::Asker, plan::Condition, service::Probe as Question, system::Probe};
+use crate::{
+    exit::Failure,
+    health::{Asker, Main},
+    plan::Condition,
+    service::Probe as Question,
+    system::Probe,
+};
 
 /// So many probes are under way at once.
 const ASKED_AT_ONCE: usize = 32;
@@ -28,7 +34,7 @@ pub fn check(
             Ok(Sight::Answer(answer)) => Ok(answer),
             Ok(Sight::Ask(probe)) => {
                 numbers.push(number);
-                asked.push((probe, timeout(condition), live.and_then(|live| live.pid)));
+                asked.push((probe, timeout(condition), live.map(Live::main).unwrap_or_default()));
                 Ok(Answer::NotYet(String::new()))
             }
             Err(failure) => Err(failure),
@@ -39,9 +45,9 @@ pub fn check(
     let well = well.filter_map(|(&number, _)| conditions[number].unit());
     // Something else may have answered in its place while it died: it must still be the same process.
     let now = self::lives(backend, look, well)?;
-    for ((number, (_, _, pid)), said) in numbers.into_iter().zip(asked).zip(said) {
+    for ((number, (_, _, main)), said) in numbers.into_iter().zip(asked).zip(said) {
         let live = conditions[number].unit().and_then(|unit| now.get(unit));
-        let is_same = live.is_some_and(|live| live.active == "active" && live.pid == pid);
+        let is_same = live.is_some_and(|live| live.active == "active" && live.pid == main.pid);
         answers[number] = Ok(match said {
             Err(answer) => Answer::NotYet(answer),
             Ok(()) if is_same => Answer::Yes,
@@ -148,11 +154,11 @@ fn timeout(condition: &Condition) -> Duration {
 }
 
 /// A question to an app: the probe, how long the answer may take, the app's main process.
-pub type Asked<'a> = (&'a Question, Duration, Option<u32>);
+pub type Asked<'a> = (&'a Question, Duration, Main);
 
 /// Asks all of them, some at a time; the answers in their order.
 pub fn ask(look: &dyn Probe, asked: &[Asked]) -> Vec<Result<(), String>> {
-    let ask_one = |&(probe, timeout, pid): &Asked| look.ask(probe, timeout, &Asker::Process(pid));
+    let ask_one = |(probe, timeout, main): &Asked| look.ask(probe, *timeout, &Asker::Process(main.clone()));
     if let [only] = asked {
         return vec![ask_one(only)];
     }

@@ -127,11 +127,13 @@ pub fn failure(backend: &dyn Backend, look: &dyn Probe, live: &Live, what: &str)
     let lines = backend.last_lines(look, live);
     if !lines.is_empty() {
         message.push_str("\n  its last lines:");
-        for line in lines {
+        for line in &lines {
             let _ = write!(message, "\n    {line}");
         }
     }
-    Failure::new(Exit::Failed, message).repair(advice(live)).of(live)
+    Failure::new(Exit::Failed, message)
+        .repair(advice(live))
+        .of(backend.name(), live, lines)
 }
 
 /// The failure of an app that has been started again since it ended: how it ended was seen before.
@@ -261,7 +263,7 @@ pub fn advice(live: &Live) -> String {
 }
 
 /// A signal's name.
-fn signal(number: u32) -> String {
+pub(crate) fn signal(number: u32) -> String {
     const NAMES: [&str; 31] = [
         "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
         "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",

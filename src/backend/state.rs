@@ -9,7 +9,7 @@ use super::{
     windows::{Anchored, Place},
 };
 use crate::{
-    health::pulse::Pulse,
+    health::{Main, pulse::Pulse},
     history::Version,
     receipt::{Original, Receipt, ScopeRecord},
     service::Service,
@@ -17,6 +17,7 @@ use crate::{
 
 /// What the service manager says of one unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that is said")]
 pub struct Live {
     /// The native name.
     pub unit: String,
@@ -42,6 +43,9 @@ pub struct Live {
     pub restarts: u32,
     /// The main process.
     pub pid: Option<u32>,
+    /// The numbers of the user and the group that it is started as.
+    #[serde(default)]
+    pub owner: Option<(u32, u32)>,
     /// Bytes in use by all its processes.
     pub memory: Option<u64>,
     /// What all its processes use of what they may.
@@ -60,6 +64,15 @@ pub struct Live {
     /// When its main process was started last, on the monotonic clock.
     #[serde(default)]
     pub main_started: Option<Duration>,
+    /// After which ends it is started again: `no`, `always`, `on-failure` … (`Restart`).
+    #[serde(default)]
+    pub restart: String,
+    /// The number of the signal that asks it to end (`KillSignal`).
+    #[serde(default)]
+    pub stop_signal: Option<u32>,
+    /// Whether it has a network of its own (`PrivateNetwork`, `NetworkNamespacePath`).
+    #[serde(default)]
+    pub has_own_network: bool,
     /// The identity of its run (`InvocationID`).
     #[serde(default)]
     pub invocation: String,
@@ -85,6 +98,15 @@ impl Live {
         }
     }
 
+    /// Its main process, to be asked as.
+    pub fn main(&self) -> Main {
+        Main {
+            pid: self.pid,
+            owner: self.owner,
+            ..Main::default()
+        }
+    }
+
     /// Whether the service manager knows a unit of that name, in whatever state.
     pub fn is_known(&self) -> bool {
         !self.load.is_empty() && self.load != "not-found"
@@ -103,6 +125,11 @@ impl Live {
     /// Whether it runs at boot.
     pub fn is_enabled(&self) -> bool {
         self.enabled == "enabled"
+    }
+
+    /// Whether it is started again after it was asked to end: to systemd that is a clean end (systemd.service(5), `Restart=`).
+    pub fn comes_back_when_asked_to_end(&self) -> bool {
+        matches!(self.restart.as_str(), "always" | "on-success")
     }
 
     /// Whether it crashed and waits for its next start.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use super::Checker;
 use crate::{
     manifest::At,
-    program::Interpreter,
+    program::{Interpreter, way},
     service::{Needs, Network, Probe, Profile, RunAs, Scope, Security, Service},
-    system::{EntryKind, MOST_LINKS, Probe as Look},
+    system::{EntryKind, Probe as Look},
 };
 
 /// What `ProtectHome=` hides (systemd.exec(5)).
@@ -291,14 +291,8 @@ fn programs(look: &dyn Look, service: &Service) -> Vec<PathBuf> {
     let commands = service.pre_start.iter().chain([&service.command]);
     let mut found = Vec::new();
     for program in commands.filter_map(|argv| argv.first()) {
-        let mut place = PathBuf::from(program);
-        found.extend(Interpreter::of(look, &place).map(|of| of.program));
-        for _ in 0..MOST_LINKS {
-            found.push(place.clone());
-            let Ok(Some(entry)) = look.entry(&place) else { break };
-            let EntryKind::Link(target) = entry.kind else { break };
-            place = crate::system::without_parents(look, &place.parent().unwrap_or(Path::new("/")).join(target));
-        }
+        found.extend(Interpreter::of(look, Path::new(program)).map(|of| of.program));
+        found.extend(way(look, Path::new(program)));
     }
     found
 }
@@ -313,11 +307,16 @@ fn is_native(look: &dyn Look, service: &Service) -> bool {
 }
 
 fn is_machine_code(look: &dyn Look, program: &Path) -> bool {
-    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let may_compile = MAY_COMPILE.iter().any(|known| {
-        let rest = name.strip_prefix(known);
-        rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || ".-".contains(c)))
-    });
+    let is_known = |name: &str| {
+        MAY_COMPILE.iter().any(|known| {
+            let rest = name.strip_prefix(known);
+            rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || ".-".contains(c)))
+        })
+    };
+    // By any of its names: js may be a link to node.
+    let may_compile = way(look, program)
+        .iter()
+        .any(|place| is_known(&place.file_name().unwrap_or_default().to_string_lossy()));
     !may_compile && look.head(program, 4).is_ok_and(|start| start == b"\x7fELF")
 }
 

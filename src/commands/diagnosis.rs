@@ -38,16 +38,18 @@ pub(super) fn of_manifest(
     let (checked, problems) = check::drafted(&manifest, &scope.wish(), look);
     let service = checked.service;
     let store = context.host.store(service.scope);
-    let backend = match store.receipt(&service.name, look)? {
-        Some(receipt) => backend::named(&context.host, &receipt.backend, service.scope)?,
-        None => super::native(context, service.scope)?,
+    let backend = match (trouble, store.receipt(&service.name, look)?) {
+        (Some(trouble), _) => backend::named(&context.host, trouble.backend, service.scope)?,
+        (None, Some(receipt)) => backend::named(&context.host, &receipt.backend, service.scope)?,
+        (None, None) => super::native(context, service.scope)?,
     };
     let source = (Source::Manifest, &service, problems.as_slice());
     let findings = examined(context, backend.as_ref(), source, trouble)?;
     Ok((service.name, findings))
 }
 
-/// Examines an installed app: the version that is installed. None where nothing is known of it.
+/// Examines an installed app: the version that is installed; or tells that its first install was cut short. None where nothing
+/// is known of it.
 pub(super) fn of_installed(
     context: &Context,
     backend: &dyn Backend,
@@ -55,7 +57,8 @@ pub(super) fn of_installed(
 ) -> Result<Option<Vec<Finding>>, Failure> {
     let store = backend.store();
     if store.receipt(name, context.system)?.is_none() {
-        return Ok(None);
+        let cut_short = doctor::cut_short(context.system, store.root(), name);
+        return Ok(cut_short.map(|finding| vec![finding]));
     }
     let Some(service) = store.service(name, context.system) else {
         let message = format!("{name}: what is installed of it is its owner's only to read");

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Context, Outcome, backend_of, diagnosis, installed, not_installed};
+use super::{Context, Outcome, backend_of, diagnosis, installed, native, not_installed};
 use crate::{
-    cli,
+    backend, cli,
     doctor::{self, Finding, Severity},
-    exit::Exit,
+    exit::{Exit, Failure},
     service::Scope,
 };
 
@@ -26,14 +26,7 @@ pub(super) fn run(context: &mut Context, args: &cli::Doctor) -> Outcome {
     let examined = match (manifest, &args.name) {
         (Some(file), _) => vec![diagnosis::of_manifest(context, file, &args.scope, None)?],
         (None, Some(name)) => vec![of_name(context, name, &args.scope)?],
-        (None, None) => {
-            let names: Vec<_> = installed(context, &args.scope)?
-                .into_iter()
-                .map(|app| app.name)
-                .collect();
-            let of = |name: &String| of_name(context, name, &args.scope);
-            names.iter().map(of).collect::<Result<_, _>>()?
-        }
+        (None, None) => all(context, &args.scope)?,
     };
     if examined.is_empty() {
         context.report.answer("no app is installed");
@@ -56,8 +49,31 @@ pub(super) fn run(context: &mut Context, args: &cli::Doctor) -> Outcome {
     Ok((exit, json!({ "apps": answers })))
 }
 
-/// An installed app, or one whose install was cut short.
-fn of_name(context: &Context, name: &str, scope: &cli::ScopeArgs) -> Result<diagnosis::Examined, crate::exit::Failure> {
+/// Every installed app that whoever asks may look at; the others are told.
+fn all(context: &mut Context, scope: &cli::ScopeArgs) -> Result<Vec<diagnosis::Examined>, Failure> {
+    let mut examined = Vec::new();
+    let mut denied = None;
+    for app in installed(context, scope)? {
+        let backend = match app.target() {
+            Some(target) => backend::named(&context.host, target, app.scope)?,
+            None => native(context, app.scope)?,
+        };
+        match diagnosis::of_installed(context, backend.as_ref(), &app.name) {
+            Ok(findings) => examined.extend(findings.map(|findings| (app.name, findings))),
+            Err(failure) if failure.exit == Exit::Privilege => {
+                context.report.warn(&failure.message);
+                denied = Some(failure);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    match denied.filter(|_| examined.is_empty()) {
+        Some(failure) => Err(failure),
+        None => Ok(examined),
+    }
+}
+
+fn of_name(context: &Context, name: &str, scope: &cli::ScopeArgs) -> Result<diagnosis::Examined, Failure> {
     let backend = backend_of(context, name, scope)?;
     match diagnosis::of_installed(context, backend.as_ref(), name)? {
         Some(findings) => Ok((name.into(), findings)),

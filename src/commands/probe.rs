@@ -93,7 +93,7 @@ fn ask(context: &mut Context, name: &str, service: &Service, live: &Live) -> (Ex
 
 fn timed(context: &Context, probe: &Question, timeout: Duration, live: &Live) -> (Result<(), String>, Duration) {
     let start = Instant::now();
-    let answer = context.system.ask(probe, timeout, &Asker::Process(live.pid));
+    let answer = context.system.ask(probe, timeout, &Asker::Process(live.main()));
     (answer, start.elapsed())
 }
 

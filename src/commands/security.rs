@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Context, Outcome, backend_of, checked, meant, not_installed};
+use super::{Context, Outcome, backend_of, checked, meant, native, not_installed};
 use crate::{
-    backend::{Backend as _, Rendered, systemd::Systemd},
+    backend::{
+        self, Backend as _, Rendered,
+        systemd::{self, Systemd},
+    },
     cli,
     exit::{Exit, Failure},
     exposure::{Assessment, Point, assessment},
@@ -22,7 +25,7 @@ pub(super) fn run(context: &mut Context, args: &cli::Security) -> Outcome {
     };
     let systemd = Systemd::new(&context.host, service.scope);
     let rendered = systemd.render(&service)?;
-    for loss in rendered.losses.iter().filter(|loss| loss.starts_with("security.")) {
+    for loss in losses(context, &service)? {
         context.report.warn(&format!("not expressed as written: {loss}"));
     }
     let offline = of_text(context, &rendered, service.security.profile)?;
@@ -39,6 +42,23 @@ pub(super) fn run(context: &mut Context, args: &cli::Security) -> Outcome {
         "live": live.map_or(Value::Null, |live| json!({ "exposure": live.exposure, "points": live.points })),
     });
     Ok((Exit::Ok, answer))
+}
+
+/// What of it whoever keeps the app, or would, cannot give.
+fn losses(context: &Context, service: &Service) -> Result<Vec<String>, Failure> {
+    let scope = service.scope;
+    let receipt = context.host.store(scope).receipt(&service.name, context.system)?;
+    let keeper = match receipt {
+        Some(receipt) => backend::named(&context.host, &receipt.backend, scope)?,
+        None => native(context, scope)?,
+    };
+    if keeper.name() != systemd::NAME {
+        let all = "[security]: needs systemd, which does not keep this app: nothing of it is in force, and the exposure is what it would be";
+        return Ok(vec![all.into()]);
+    }
+    let mut losses = keeper.render(service)?.losses;
+    losses.retain(|loss| loss.starts_with("security."));
+    Ok(losses)
 }
 
 /// The installed app that is meant.
@@ -134,6 +154,7 @@ fn tell(context: &mut Context, service: &Service, offline: &Assessment, live: Op
             None => points.push((point.exposure, vec![point])),
         }
     }
+    points.sort_by(|(one, _), (other, _)| other.total_cmp(one));
     for (sum, alike) in points {
         let more = match alike.len() {
             1 => format!(" {}", alike[0].what),

@@ -162,9 +162,9 @@ fn at_once(look: &dyn Probe, backend: &dyn Backend, names: &[&str]) -> Result<Ve
 /// Asks what nobody watches, all at once: an answer that does not come at once is not waited for.
 fn glance(look: &dyn Probe, lives: &[Live], recorded: &[Recorded]) -> Vec<Answer> {
     const GLANCE: Duration = Duration::from_millis(50);
-    let ask = |probe: &Question, pid: Option<u32>| {
+    let ask = |probe: &Question, live: &Live| {
         let start = Instant::now();
-        match look.ask(probe, GLANCE, &Asker::Process(pid)) {
+        match look.ask(probe, GLANCE, &Asker::Process(live.main())) {
             Ok(()) => Answer::Well,
             Err(_) if start.elapsed() >= GLANCE => Answer::Silent,
             Err(why) => Answer::Bad(why),
@@ -176,8 +176,8 @@ fn glance(look: &dyn Probe, lives: &[Live], recorded: &[Recorded]) -> Vec<Answer
             .iter()
             .zip(recorded)
             .map(|(live, recorded)| {
-                let probe = probe(live, recorded)?;
-                Some(scope.spawn(move || ask(probe, live.pid)))
+                let probe = probe(live, recorded).filter(|_| !is_out_of_reach(look, live))?;
+                Some(scope.spawn(move || ask(probe, live)))
             })
             .collect();
         let answer = |thread: std::thread::ScopedJoinHandle<Answer>| thread.join().unwrap_or_default();
@@ -194,6 +194,11 @@ fn probe<'a>(live: &Live, recorded: &'a Recorded) -> Option<&'a Question> {
     let is_seen = live.pulse.as_ref().is_some_and(|pulse| pulse.phase != Phase::Starting);
     let is_open = live.active == "active" && !is_seen;
     readiness.probe.as_ref().filter(|_| is_open)
+}
+
+/// Whether it has a network of its own, which only root may enter (setns(2)): asked in ours, it would answer badly.
+fn is_out_of_reach(look: &dyn Probe, live: &Live) -> bool {
+    live.has_own_network && look.euid() != 0
 }
 
 /// One app, for people.

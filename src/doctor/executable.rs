@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use super::{
     Check, Finding, Patient,
     patient::quoted,
-    program::{there, with_program},
+    program::{text, there, with_program},
 };
 use crate::{
-    program::{Elf, Interpreter, Kind},
+    program::{Elf, Interpreter, Kind, way},
     system::Cmd,
 };
 
@@ -181,6 +181,8 @@ fn library_missing(patient: &Patient) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for program in there(patient) {
         let program = Interpreter::of(patient.look, &program).map_or(program, |of| of.program);
+        // Libraries beside a program are beside what its links lead to ($ORIGIN, ld.so(8)).
+        let program = way(patient.look, &program).pop().unwrap_or(program);
         let Some(Kind::Elf(Elf {
             loader: Some(loader), ..
         })) = Kind::of(patient.look, &program)
@@ -220,7 +222,7 @@ fn without_library(patient: &Patient, program: &Path, first: &str, absent: &[Str
     let has_it = |place: &&PathBuf| matches!(patient.look.target(&place.join(first)), Ok(Some(_)));
     match places.iter().find(has_it) {
         Some(place) => {
-            let value = format!("{:?}", place.to_string_lossy());
+            let value = text(&place.to_string_lossy());
             finding.edit(patient, "service.environment.LD_LIBRARY_PATH", value)
         }
         None => finding.by_hand(format!("install the package that has {first}")),

@@ -29,8 +29,17 @@ pub fn history(
         let age = live.started.map_or(RECENT, |at| look.monotonic().saturating_sub(at));
         if live.restarts > 0 { age + EARLIER } else { age }
     };
-    if let Some(Trouble { live, late }) = trouble {
-        let lines = backend.said(look, &live.unit, since(live));
+    if let Some(Trouble {
+        live,
+        late,
+        lines: told,
+        ..
+    }) = trouble
+    {
+        let mut lines = backend.said(look, &live.unit, since(live));
+        if lines.is_empty() {
+            lines.clone_from(told);
+        }
         let (live, late) = (with_end(live, &lines), late.clone());
         return (Some(Ending { live, late }), lines);
     }

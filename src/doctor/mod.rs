@@ -38,6 +38,7 @@ pub use history::history;
 pub use manifest::mistakes;
 pub use patient::{Ending, Patient, Source};
 pub use requirements::unmet;
+pub use unit::cut_short;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -7,7 +7,7 @@ use super::{
     patient::quoted,
     places::described,
     ports::{is_own, listening},
-    program::{list, script},
+    program::{list, script, text},
 };
 use crate::{
     program::Interpreter,
@@ -84,7 +84,7 @@ fn open(patient: &Patient) -> Vec<Finding> {
             findings.push(match owner {
                 _ if entry.mode & 0o002 != 0 => finding.run(format!("chmod o-w {}", quoted(part))),
                 Some(owner) if entry.uid != 0 && part == patient.service.working_directory => {
-                    finding.edit(patient, "service.user", format!("{owner:?}"))
+                    finding.edit(patient, "service.user", text(&owner))
                 }
                 _ if entry.uid != 0 => finding.run(format!("chown root {}", quoted(part))),
                 _ => finding.run(format!("chmod g-w {}", quoted(part))),

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{Check, Finding, Patient};
-use crate::system::Cmd;
+use crate::{plan::Span, system::Cmd};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::error(
@@ -176,7 +176,11 @@ fn flood(patient: &Patient) -> Vec<Finding> {
     let limit = patient.service.logging.rate_limit;
     Finding::new("it writes more lines than its limit: some are dropped")
         .seen(line.trim())
-        .seen(format!("logging.rate_limit is {} in {:?}", limit.burst, limit.interval))
+        .seen(format!(
+            "logging.rate_limit is {} in {}",
+            limit.burst,
+            Span(limit.interval)
+        ))
         .edit(patient, "logging.level", "\"warning\"")
         .by_hand("if it does not read LOG_LEVEL: name its variable in logging.level_variable, or make it say less")
         .only()

@@ -169,6 +169,23 @@ impl<'a> Patient<'a> {
         format!("{} {}", self.manager(words), self.unit())
     }
 
+    /// A command as whoever has a folder that it writes to: root would leave files of its own there.
+    pub(super) fn as_owner_of(&self, folder: &Path, command: &str) -> String {
+        let entry = self.look.target(folder).ok().flatten();
+        let owner = entry.filter(|entry| self.look.euid() == 0 && entry.uid != 0);
+        let owner = owner.and_then(|entry| self.look.user(&entry.uid.to_string())?.name);
+        owner.map_or_else(
+            || command.to_owned(),
+            |name| {
+                format!(
+                    "runuser -s /bin/sh -c {} {}",
+                    shell_words::quote(command),
+                    shell_words::quote(&name)
+                )
+            },
+        )
+    }
+
     /// The command that installs it.
     pub(super) fn install(&self, flags: &str) -> String {
         let scope = match self.service.scope {

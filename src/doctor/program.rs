@@ -1,6 +1,9 @@
 //! The program: whether it is there, and whether it may be executed (203/EXEC).
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Check, Finding, Patient,
@@ -94,8 +97,23 @@ pub(super) fn with_program(argv: &[String], program: &Path) -> String {
 
 /// A list of strings as TOML.
 pub(super) fn list(words: &[String]) -> String {
-    let words: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
+    let words: Vec<_> = words.iter().map(|word| text(word)).collect();
     format!("[{}]", words.join(", "))
+}
+
+/// A string as TOML (a basic string, in one line).
+pub(super) fn text(word: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in word.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(c)); // writing to a string cannot fail
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
 }
 
 /// A program that is there under that name, or nearly that name: where a virtual environment of the app has one, that.
@@ -155,11 +173,7 @@ fn script_missing(patient: &Patient) -> Vec<Finding> {
         .seen(format!("it is started in {}", service.working_directory.display()));
     let name = script.strip_prefix(&service.working_directory).unwrap_or(&script);
     match folder_with(patient, name) {
-        Some(folder) => finding.edit(
-            patient,
-            "service.working_directory",
-            format!("{:?}", folder.to_string_lossy()),
-        ),
+        Some(folder) => finding.edit(patient, "service.working_directory", text(&folder.to_string_lossy())),
         None => finding.by_hand("put it there, or correct service.command or service.working_directory"),
     }
     .only()
@@ -248,4 +262,17 @@ fn noexec(patient: &Patient) -> Vec<Finding> {
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_is_written_so_that_toml_reads_it_again() {
+        for word in ["", "a b", "\"\\", "a\nb\t\u{1b}\u{7f}\u{85}", "中文 '$x' #"] {
+            let read: toml::Table = toml::from_str(&format!("x = {}", text(word))).expect("it is TOML");
+            assert_eq!(read["x"].as_str(), Some(word));
+        }
+    }
 }

@@ -190,15 +190,17 @@ pub(super) fn with_packages(patient: &Patient, finding: Finding, said: &Said, pa
         .unwrap_or_default();
     match runner.to_string_lossy().as_ref() {
         "uv" => {
-            let folder = super::patient::quoted(&patient.service.working_directory);
-            return finding.run(format!("uv add --directory {folder} {packages}"));
+            let folder = &patient.service.working_directory;
+            let add = format!("uv add --directory {} {packages}", super::patient::quoted(folder));
+            return finding.run(patient.as_owner_of(folder, &add));
         }
         "poetry" | "pdm" | "pipenv" => return finding.by_hand(format!("add {packages} to the project")),
         _ => {}
     }
     let pip = |python: &str| format!("{} -m pip install {packages}", shell_words::quote(python));
     if said.is_environment {
-        return finding.run(pip(&said.executable));
+        let folder = Path::new(&said.executable).parent().unwrap_or(Path::new("/"));
+        return finding.run(patient.as_owner_of(folder, &pip(&said.executable)));
     }
     let folder = patient.service.working_directory.join("venv");
     let python = folder.join("bin/python3").to_string_lossy().into_owned();

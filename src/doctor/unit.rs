@@ -1,11 +1,12 @@
 //! The unit: whether it is there, is ours, is as it was installed, is what systemd holds, and starts at boot.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Check, Finding, Patient, Source, patient::quoted};
 use crate::{
     backend::{AppState, AtPath},
     journal,
+    system::Probe,
 };
 
 pub(super) const CHECKS: &[Check] = &[
@@ -91,10 +92,27 @@ fn interrupted(patient: &Patient) -> Vec<Finding> {
     let Some((verb, _)) = own.filter(|_| !patient.look.is_locked(&lock)) else {
         return Vec::new();
     };
-    Finding::new(format!("an earlier {verb} was cut short"))
-        .seen(format!("its journal lies in {}", store.root().display()))
-        .run(patient.install(""))
-        .only()
+    told_of_journal(&verb, store.root()).run(patient.install("")).only()
+}
+
+fn told_of_journal(verb: &str, records: &Path) -> Finding {
+    Finding::new(format!("an earlier {verb} was cut short")).seen(format!("its journal lies in {}", records.display()))
+}
+
+/// The same of an app of which nothing else is known: its first install was cut short, or its uninstall.
+pub fn cut_short(look: &dyn Probe, records: &Path, name: &str) -> Option<Finding> {
+    if look.is_locked(&crate::session::lock_path(records)) {
+        return None; // it is at work
+    }
+    let pending = journal::pending(records, look).unwrap_or_default();
+    let (verb, _) = pending.into_iter().find(|(_, app)| app == name)?;
+    let finding = told_of_journal(&verb, records).by_hand(format!(
+        "whatever changes something next undoes or finishes it: install {name} again, or autoglm-boot uninstall {name}"
+    ));
+    Some(Finding {
+        id: CHECKS[0].id,
+        ..finding
+    })
 }
 
 fn masked(patient: &Patient) -> Vec<Finding> {

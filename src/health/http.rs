@@ -1,6 +1,6 @@
 //! An HTTP GET and what its answer is worth.
 
-use std::time::Duration;
+use std::{io::Read as _, time::Duration};
 
 use ureq::{
     Agent, Body,
@@ -12,6 +12,7 @@ use ureq::{
     },
 };
 
+use super::Wrong;
 use crate::service::Probe;
 
 /// No more of a body is read: what is looked for must stand at its beginning.
@@ -22,9 +23,9 @@ const BUFFER: usize = 16 * 1024;
 const MOST_REDIRECTS: usize = 5;
 
 /// Asks; a redirect within the same host is followed where that is meant.
-pub(super) fn ask(probe: &Probe, timeout: Duration) -> Result<(), String> {
+pub(super) fn ask(probe: &Probe, timeout: Duration) -> Result<(), Wrong> {
     let Probe::Http { url, is_following, .. } = probe else {
-        return Err("it is no address of HTTP".into());
+        return Err(Wrong::Answer("it is no address of HTTP".into()));
     };
     let mut url = url.clone();
     let until = std::time::Instant::now() + timeout;
@@ -33,13 +34,13 @@ pub(super) fn ask(probe: &Probe, timeout: Duration) -> Result<(), String> {
         let response = get(probe, &url, left.max(Duration::from_millis(1)))?;
         match next(&url, &response).filter(|_| *is_following) {
             Some(next) => url = next,
-            None => return judge(probe, &url, response),
+            None => return judge(probe, &url, response).map_err(Wrong::Answer),
         }
     }
-    Err(format!("{url}: more than {MOST_REDIRECTS} redirects"))
+    Err(Wrong::Answer(format!("{url}: more than {MOST_REDIRECTS} redirects")))
 }
 
-fn get(probe: &Probe, url: &str, timeout: Duration) -> Result<Response<Body>, String> {
+fn get(probe: &Probe, url: &str, timeout: Duration) -> Result<Response<Body>, Wrong> {
     let config = Agent::config_builder()
         .timeout_global(Some(timeout))
         .http_status_as_error(false)
@@ -55,7 +56,10 @@ fn get(probe: &Probe, url: &str, timeout: Duration) -> Result<Response<Body>, St
             request = request.header(name, value);
         }
     }
-    request.call().map_err(|error| format!("{url}: {error}"))
+    request.call().map_err(|error| match error {
+        ureq::Error::Io(error) => Wrong::of(url, &error),
+        error => Wrong::Answer(format!("{url}: {error}")),
+    })
 }
 
 type Builder = ureq::config::ConfigBuilder<ureq::typestate::AgentScope>;
@@ -87,14 +91,10 @@ fn judge(probe: &Probe, url: &str, mut response: Response<Body>) -> Result<(), S
         return Err(format!("{url} answered {status}"));
     }
     let Some(expected) = expect_body else { return Ok(()) };
-    let body = response
-        .body_mut()
-        .with_config()
-        .limit(BODY_LIMIT)
-        .lossy_utf8(true)
-        .read_to_string()
-        .map_err(|error| format!("{url}: {error}"))?;
-    if body.contains(expected) {
+    let mut body = Vec::new();
+    let beginning = response.body_mut().as_reader().take(BODY_LIMIT).read_to_end(&mut body);
+    beginning.map_err(|error| format!("{url}: {error}"))?;
+    if String::from_utf8_lossy(&body).contains(expected) {
         Ok(())
     } else {
         Err(format!("{url} answered {status} without {expected:?} in its body"))
@@ -115,20 +115,32 @@ fn resolve(url: &str, location: &str) -> Option<String> {
     let base: Uri = url.parse().ok()?;
     let host = format!("{}://{}", base.scheme_str()?, base.authority()?);
     let location = location.split('#').next().unwrap_or_default();
-    if location.contains("://") {
+    if location
+        .split(['/', '?'])
+        .next()
+        .is_some_and(|start| start.contains(':'))
+    {
         let there: Uri = location.parse().ok()?;
-        let is_same = there.scheme() == base.scheme() && there.authority() == base.authority();
+        let place = |uri: &Uri| Some((uri.scheme()?.clone(), uri.host()?.to_owned(), port(uri)));
+        let is_same = place(&there)? == place(&base)?;
         return is_same.then(|| location.to_owned());
     }
     if location.starts_with("//") {
         return None;
     }
-    if location.starts_with('/') {
-        return Some(host + location);
-    }
     let path = base.path();
-    let folder = &path[..=path.rfind('/')?];
-    Some(format!("{host}{folder}{location}"))
+    Some(match location.chars().next() {
+        None => url.to_owned(),
+        Some('/') => host + location,
+        Some('?') => format!("{host}{path}{location}"),
+        Some(_) => format!("{host}{}{location}", &path[..=path.rfind('/')?]),
+    })
+}
+
+/// The one that is written, or that of the scheme.
+fn port(uri: &Uri) -> u16 {
+    let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    uri.port_u16().unwrap_or(usual)
 }
 
 /// An address in the url needs no looking up, and no thread for it.
@@ -152,7 +164,34 @@ impl Resolver for LookUp {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+
+    #[test]
+    fn what_stands_at_the_beginning_of_a_long_body_is_found() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("it has one"));
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("it is asked");
+            let _ = stream.read(&mut [0; 1024]);
+            let body = "well ".repeat(1024 * 1024);
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+        });
+        let probe = Probe::Http {
+            url,
+            expect_status: vec![(200, 200)],
+            expect_body: Some("well well".into()),
+            headers: Vec::new(),
+            is_following: true,
+        };
+        assert_eq!(ask(&probe, Duration::from_secs(20)), Ok(()));
+        server.join().expect("it answered");
+    }
 
     #[test]
     fn a_redirect_is_followed_within_its_host_only() {
@@ -164,6 +203,15 @@ mod tests {
             ("http://127.0.0.1:81/z", None),
             ("https://127.0.0.1:80/z", None),
             ("//elsewhere/z", None),
+            (
+                "/login?next=http://elsewhere/",
+                Some("http://127.0.0.1:80/login?next=http://elsewhere/"),
+            ),
+            ("z?next=a:b", Some("http://127.0.0.1:80/a/z?next=a:b")),
+            ("?x", Some("http://127.0.0.1:80/a/b?x")),
+            ("http://127.0.0.1/z", Some("http://127.0.0.1/z")),
+            ("", Some("http://127.0.0.1:80/a/b?c")),
+            ("mailto:somebody", None),
         ] {
             assert_eq!(resolve(base, location).as_deref(), expected, "{location}");
         }

@@ -4,8 +4,8 @@ use std::{
     ffi::OsString,
     io,
     net::{SocketAddr, TcpStream, ToSocketAddrs},
-    path::PathBuf,
-    sync::mpsc,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
@@ -23,11 +23,52 @@ pub mod wait;
 #[derive(Debug, Clone)]
 pub enum Asker {
     /// As the app's main process: with its identity, folder, environment and namespaces.
-    Process(Option<u32>),
+    Process(Main),
     /// As an app that has not started yet.
     Being(Box<Being>),
     /// As we are: whoever keeps the app runs us as it.
     Ourselves,
+}
+
+/// An app's main process, and what it was made as, whatever it has made of itself since.
+#[derive(Debug, Clone, Default)]
+pub struct Main {
+    /// Its number.
+    pub pid: Option<u32>,
+    /// The numbers of the user and the group it was started as, where that is known.
+    pub owner: Option<(u32, u32)>,
+    /// Variables it was given, as far as they are known.
+    pub environment: Arc<[(OsString, OsString)]>,
+}
+
+/// Why an app is not taken for well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wrong {
+    /// What it answered, or that it did not.
+    Answer(String),
+    /// It could not be asked, which says nothing about it.
+    NotAsked(String),
+}
+
+impl Wrong {
+    /// The error of a question: nothing is said about the app where what lacks is ours, or where its process has gone.
+    fn of(what: &str, error: &io::Error) -> Self {
+        let why = format!("{what}: {error}");
+        if platform::is_want(error) {
+            Self::NotAsked(why)
+        } else {
+            Self::Answer(why)
+        }
+    }
+}
+
+impl std::fmt::Display for Wrong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Answer(why) => f.write_str(why),
+            Self::NotAsked(why) => write!(f, "it could not be asked: {why}"),
+        }
+    }
 }
 
 /// Whom a process runs as, where, and in which environment.
@@ -42,29 +83,41 @@ pub struct Being {
 }
 
 /// Asks once. An error says what the answer was.
-pub fn ask(probe: &Probe, timeout: Duration, asker: &Asker) -> Result<(), String> {
-    if let (Asker::Process(Some(pid)), Probe::Http { .. } | Probe::Tcp { .. }) = (asker, probe) {
-        return platform::in_network_of(*pid, || ask_here(probe, timeout, asker))
-            .unwrap_or_else(|error| Err(format!("cannot look into the app's own network: {error}")));
+pub fn ask(probe: &Probe, timeout: Duration, asker: &Asker) -> Result<(), Wrong> {
+    let main = match asker {
+        Asker::Process(main) => main.pid.map(|pid| (pid, main)),
+        Asker::Being(_) | Asker::Ourselves => None,
+    };
+    match (probe, main) {
+        (Probe::Http { .. } | Probe::Tcp { .. }, Some((pid, _))) => {
+            platform::in_network_of(pid, || over_network(probe, timeout))
+                .unwrap_or_else(|error| Err(Wrong::NotAsked(format!("its own network cannot be entered: {error}"))))
+        }
+        (Probe::Http { .. } | Probe::Tcp { .. }, None) => over_network(probe, timeout),
+        (Probe::Command { argv }, _) => command(argv, timeout, asker),
+        (Probe::File { path }, Some((pid, main))) => file(path, || platform::is_there_for(pid, main, path)),
+        (Probe::File { path }, None) => file(path, || Ok(path.exists())),
     }
-    ask_here(probe, timeout, asker)
 }
 
-fn ask_here(probe: &Probe, timeout: Duration, asker: &Asker) -> Result<(), String> {
+fn over_network(probe: &Probe, timeout: Duration) -> Result<(), Wrong> {
     match probe {
-        Probe::Http { .. } => http::ask(probe, timeout),
         Probe::Tcp { address } => tcp(address, timeout),
-        Probe::Command { argv } => command(argv, timeout, asker),
-        Probe::File { path } => match std::path::absolute(path).map(|path| path.exists()) {
-            Ok(true) => Ok(()),
-            _ => Err(format!("{} is not there", path.display())),
-        },
+        _ => http::ask(probe, timeout),
     }
 }
 
-fn tcp(address: &str, timeout: Duration) -> Result<(), String> {
-    let failed = |error: io::Error| format!("{address}: {error}");
-    let mut last = format!("{address}: no such address");
+fn file(path: &Path, is_there: impl FnOnce() -> io::Result<bool>) -> Result<(), Wrong> {
+    match is_there() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Wrong::Answer(format!("{} is not there", path.display()))),
+        Err(error) => Err(Wrong::of(&path.display().to_string(), &error)),
+    }
+}
+
+fn tcp(address: &str, timeout: Duration) -> Result<(), Wrong> {
+    let failed = |error: io::Error| Wrong::of(address, &error);
+    let mut last = Wrong::Answer(format!("{address}: no such address"));
     let until = Instant::now() + timeout;
     for socket in resolve(address, timeout).map_err(failed)? {
         let left = until
@@ -94,30 +147,31 @@ fn resolve(address: &str, timeout: Duration) -> io::Result<Vec<SocketAddr>> {
     receiver.recv_timeout(timeout).map_err(late)?
 }
 
-fn command(argv: &[String], timeout: Duration, asker: &Asker) -> Result<(), String> {
-    let (program, words) = argv.split_first().ok_or("there is no command")?;
+fn command(argv: &[String], timeout: Duration, asker: &Asker) -> Result<(), Wrong> {
+    let no = |why: &str| Wrong::Answer(why.to_owned());
+    let (program, words) = argv.split_first().ok_or_else(|| no("there is no command"))?;
     let mut command = platform::command(program);
     command.args(words);
     match asker {
-        Asker::Process(None) => return Err("the app has no main process to ask as".into()),
-        Asker::Process(Some(pid)) => {
-            platform::like_process(&mut command, *pid).map_err(|error| format!("{program}: {error}"))?;
+        Asker::Process(main) => {
+            let pid = main.pid.ok_or_else(|| no("the app has no main process to ask as"))?;
+            platform::like_process(&mut command, pid, main).map_err(|error| Wrong::of(program, &error))?;
         }
         Asker::Being(being) => platform::like_being(&mut command, being),
         Asker::Ourselves => {}
     }
     let until = Instant::now() + timeout;
-    match platform::wait(&mut command, &|| {
+    match platform::answer(&mut command, &|| {
         Instant::now() >= until || platform::signal().is_some()
     }) {
-        Ok(output) if output.is_ok() => Ok(()),
-        Ok(output) => {
-            let said = format!("{}{}", output.stdout, output.stderr);
+        Ok((0, _)) => Ok(()),
+        Ok((code, said)) => {
             let last = said.lines().last().unwrap_or_default().trim();
             let colon = if last.is_empty() { "" } else { ": " };
-            Err(format!("{program} exited {}{colon}{last}", output.code))
+            Err(Wrong::Answer(format!("{program} exited {code}{colon}{last}")))
         }
-        Err(_) if Instant::now() >= until => Err(format!("{program} did not answer within {timeout:?}")),
-        Err(error) => Err(format!("{program}: {error}")),
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(Wrong::of(program, &error)),
+        Err(_) if Instant::now() >= until => Err(Wrong::Answer(format!("{program} did not answer within {timeout:?}"))),
+        Err(error) => Err(Wrong::NotAsked(format!("{program}: {error}"))),
     }
 }

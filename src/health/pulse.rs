@@ -24,21 +24,23 @@ impl Pulse {
     /// The pulse of a run, which is new where the phase is another one.
     pub fn of(course: &Course, before: Option<&Self>, now: Duration) -> Self {
         let phase = course.phase();
-        let since = before
-            .filter(|before| before.phase == phase)
-            .map_or(now, |before| before.since);
+        let since = before.filter(|before| before.phase == phase).map(|before| before.since);
+        let first = if before.is_some() { now } else { course.started() };
         let answer = course.answer().and_then(|answer| answer.as_ref().err());
         Self {
             phase,
-            since,
-            answer: answer.map(|answer| {
-                if course.is_private() {
-                    "its probe does not answer well (what it says is in the log of the app)".into()
-                } else {
-                    answer.clone()
-                }
-            }),
+            since: since.unwrap_or(first),
+            answer: answer.map(|answer| public(course, answer)),
             ended: before.and_then(|before| before.ended.clone()),
         }
+    }
+}
+
+/// What was said of a run, as everybody may read it.
+pub fn public(course: &Course, said: &str) -> String {
+    if course.is_private() {
+        "its probe does not answer well (what it says is in the log of the app)".into()
+    } else {
+        said.into()
     }
 }

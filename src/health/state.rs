@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Wrong;
 use crate::{
     plan::Span,
     service::{Health, Probe, Readiness, Service, SickAction, StartType},
@@ -52,6 +53,18 @@ pub enum Event {
     Told,
     /// The answer to what was asked.
     Answered(Result<(), String>),
+    /// It could not be asked: nothing is known of it.
+    NotAsked,
+}
+
+impl From<Result<(), Wrong>> for Event {
+    fn from(answer: Result<(), Wrong>) -> Self {
+        match answer {
+            Ok(()) => Self::Answered(Ok(())),
+            Err(Wrong::Answer(why)) => Self::Answered(Err(why)),
+            Err(Wrong::NotAsked(_)) => Self::NotAsked,
+        }
+    }
 }
 
 /// What is to be done.
@@ -76,7 +89,8 @@ pub struct Course {
     started: Duration,
     phase: Phase,
     has_told: bool,
-    is_late: bool,
+    /// When it was last found to be late.
+    late: Option<Duration>,
     failures: u32,
     answer: Option<Result<(), String>>,
     /// When to ask next; `None` while an answer is waited for, and where there is nothing to ask.
@@ -133,7 +147,7 @@ impl Course {
             started,
             phase: Phase::Starting,
             has_told: !care.tells,
-            is_late: false,
+            late: None,
             failures: 0,
             answer: None,
             next: None,
@@ -166,8 +180,18 @@ impl Course {
         if self.care != care {
             self.care = care;
             self.failures = 0;
-            self.next = Some(now);
+            self.next = self.care.question(self.phase).map(|_| now);
         }
+    }
+
+    /// Asks at once, and forgets what is asked now.
+    pub fn ask_again(&mut self, now: Duration) {
+        self.next = self.care.question(self.phase).map(|_| now);
+    }
+
+    /// When its process was started.
+    pub fn started(&self) -> Duration {
+        self.started
     }
 
     /// Where it is.
@@ -207,7 +231,7 @@ impl Course {
         let ask = self.next.filter(|_| self.has_told);
         let settled = (is_starting && self.care.readiness.probe.is_none() && self.has_told)
             .then(|| self.started + self.care.readiness.settle);
-        let late = (is_starting && !self.is_late && !self.has_told).then(|| self.deadline());
+        let late = self.late_again().filter(|_| is_starting && !self.has_told);
         [ask, settled, late].into_iter().flatten().min()
     }
 
@@ -220,11 +244,24 @@ impl Course {
             }
             Event::Tick => self.tick(now),
             Event::Answered(answer) => self.answered(answer, now),
+            Event::NotAsked => {
+                self.ask_after_a_pause(now);
+                Vec::new()
+            }
         }
     }
 
     fn deadline(&self) -> Duration {
         self.started + self.care.start_timeout
+    }
+
+    /// When it is late, or is so still.
+    fn late_again(&self) -> Option<Duration> {
+        match (self.late, self.care.action()) {
+            (None, _) => Some(self.deadline()),
+            (Some(last), SickAction::Restart) => Some(last + LOOK),
+            (Some(_), SickAction::None) => None,
+        }
     }
 
     fn tick(&mut self, now: Duration) -> Vec<Action> {
@@ -244,8 +281,7 @@ impl Course {
     }
 
     fn answered(&mut self, answer: Result<(), String>, now: Duration) -> Vec<Action> {
-        let pause = self.care.question(self.phase).map(|(_, _, pause)| pause);
-        self.next = pause.map(|pause| now + self.sooner(pause, now));
+        self.ask_after_a_pause(now);
         self.answer = Some(answer.clone());
         match (self.phase, answer) {
             (Phase::Starting, Ok(())) => self.ready(now),
@@ -273,6 +309,11 @@ impl Course {
         }
     }
 
+    fn ask_after_a_pause(&mut self, now: Duration) {
+        let pause = self.care.question(self.phase).map(|(_, _, pause)| pause);
+        self.next = pause.map(|pause| now + self.sooner(pause, now));
+    }
+
     /// Without `[health]` it is only seen that it does not answer well.
     fn ill(&self, why: &str, is_new: bool) -> Vec<Action> {
         match self.care.health.as_ref().map(|health| health.action) {
@@ -298,17 +339,18 @@ impl Course {
         vec![Action::Ready]
     }
 
-    /// Said once: what becomes ready later is ready all the same.
+    /// What becomes ready later is ready all the same. To end it may be in vain, and is said again; to tell it once is enough.
     fn late_by(&mut self, now: Duration, why: &str) -> Vec<Action> {
-        if self.is_late || now < self.deadline() {
+        if now < self.deadline() {
             return Vec::new();
         }
-        self.is_late = true;
+        let is_new = self.late.replace(now).is_none();
         let why = format!("not ready within {}, {why}", Span(self.care.start_timeout));
-        vec![match self.care.action() {
-            SickAction::Restart => Action::End(why),
-            SickAction::None => Action::Tell(why),
-        }]
+        match self.care.action() {
+            SickAction::Restart => vec![Action::End(why)],
+            SickAction::None if is_new => vec![Action::Tell(why)],
+            SickAction::None => Vec::new(),
+        }
     }
 }
 

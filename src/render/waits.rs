@@ -5,9 +5,9 @@ use std::{path::Path, time::Duration};
 
 use crate::{
     exit::Exit,
-    health::wait,
+    health::{state::Care, wait},
     plan::Span,
-    service::{Scope, Service},
+    service::{Scope, Service, StartType},
 };
 
 /// Between the end of the wait and that of systemd's patience with it.
@@ -47,4 +47,20 @@ pub(super) fn start_timeout(service: &Service) -> Option<Duration> {
         Duration::ZERO => None,
         wait => Some(service.start_timeout.max(wait + SLACK)),
     }
+}
+
+/// What is lost by that: where the watcher does not see to it, a start may take longer than the manifest says.
+pub(super) fn loss(service: &Service) -> Option<String> {
+    let limit = start_timeout(service);
+    let is_watched = Care::of(service).has_probe() && service.start_type != StartType::Oneshot;
+    let is_over_at_once = service.start_type == StartType::Exec;
+    let is_kept = service.pre_start.is_empty() && (is_watched || is_over_at_once);
+    if is_kept || limit == Some(service.start_timeout) {
+        return None;
+    }
+    let limit = limit.map_or_else(|| "none".to_owned(), |limit| Span(limit).to_string());
+    Some(format!(
+        "service.start_timeout: systemd has one limit for each command of a start, and this app waits for others \
+         (dependencies.wait_timeout): {limit}"
+    ))
 }

@@ -1,6 +1,10 @@
 //! The loop that lets things happen to the machines and does what they say.
 
-use std::{sync::mpsc, time::Duration};
+use std::{
+    ffi::OsString,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use super::{
     Ended, LOOK, News, Rooms, Stage,
@@ -10,7 +14,7 @@ use super::{
 use crate::{
     backend::Live,
     health::{
-        Asker,
+        Asker, Main,
         state::{self as health, Action as Finding},
         wait::Waits,
     },
@@ -37,6 +41,8 @@ pub(super) struct Keeper<'a> {
     /// Whether its start is ended for taking too long.
     is_late: bool,
     is_renewed: bool,
+    /// The variables of what was started last.
+    environment: Arc<[(OsString, OsString)]>,
     output: Pipe,
 }
 
@@ -65,6 +71,7 @@ impl<'a> Keeper<'a> {
             sick: None,
             is_late: false,
             is_renewed: false,
+            environment: Arc::default(),
             output,
         }
     }
@@ -111,7 +118,7 @@ impl<'a> Keeper<'a> {
             }
             News::Ready => self.told(),
             News::Answered(run, answer) => {
-                let found = self.vitals.answered(run, answer, self.live.pid, now);
+                let found = self.vitals.answered(run, answer, &self.main(), now);
                 self.find(found);
             }
             News::Output(trouble) => {
@@ -161,7 +168,7 @@ impl<'a> Keeper<'a> {
         self.happen(Event::Tick);
         let found = self
             .vitals
-            .on(health::Event::Tick, self.live.pid, self.system.monotonic());
+            .on(health::Event::Tick, &self.main(), self.system.monotonic());
         self.find(found);
     }
 
@@ -241,8 +248,19 @@ impl<'a> Keeper<'a> {
         None
     }
 
+    /// Whom its probes are asked as.
+    fn main(&self) -> Main {
+        Main {
+            environment: Arc::clone(&self.environment),
+            ..self.live.main()
+        }
+    }
+
     fn launch(&mut self, argv: &[String]) -> Option<End> {
         let launched = self.being().and_then(|being| {
+            let own = || (self.system.euid() == 0).then_some((0, 0));
+            self.live.owner = being.identity.as_ref().map_or_else(own, platform::Identity::numbers);
+            self.environment = being.environment.clone().into();
             platform::launch(&Launch {
                 argv,
                 being: &being,
@@ -276,7 +294,7 @@ impl<'a> Keeper<'a> {
     fn told(&mut self) {
         if self.machine.state() == State::Running {
             let now = self.system.monotonic();
-            let found = self.vitals.on(health::Event::Told, self.live.pid, now);
+            let found = self.vitals.on(health::Event::Told, &self.main(), now);
             self.find(found);
             self.publish();
         }

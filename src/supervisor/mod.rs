@@ -15,6 +15,7 @@ use std::{
 
 use crate::{
     exit::{Exit, Failure},
+    health::Wrong,
     platform::{self, Caught},
     service::{Service, StartType},
     system::{Lock, System},
@@ -124,7 +125,7 @@ enum News {
     /// The app says that it is ready (`sd_notify(3)`).
     Ready,
     /// The answer to a question of the run of this number.
-    Answered(u64, Result<(), String>),
+    Answered(u64, Result<(), Wrong>),
     /// Its output cannot be written, and why; or it can again.
     Output(Option<String>),
     /// What the start of this number waited for holds, or not in time.
@@ -163,6 +164,9 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
         let _ = to_signals.send(news); // at the end nobody listens
     })
     .map_err(failed("cannot watch signals"))?;
+    if system.interrupted().is_some() {
+        let _ = sender.send(News::Terminate); // it came before we watched
+    }
     let listeners = Arc::new(Listeners::default());
     let control = control::Control::new(stage, &rooms.status, Arc::clone(&listeners), sender.clone());
     platform::listen(&rooms.socket, move |words, client| control.answer(words, client))

@@ -13,7 +13,7 @@ use std::{
 use super::News;
 use crate::{
     health::{
-        self, Asker,
+        self, Asker, Main, Wrong,
         state::{Action, Care, Course, Event},
         wait::{self, Waits},
     },
@@ -69,14 +69,14 @@ impl Vitals {
     }
 
     /// What the course makes of it, of that what is not a question; questions are asked as the main process.
-    pub(super) fn on(&mut self, event: Event, pid: Option<u32>, now: Duration) -> Vec<Action> {
+    pub(super) fn on(&mut self, event: Event, main: &Main, now: Duration) -> Vec<Action> {
         let Some(course) = &mut self.course else {
             return Vec::new();
         };
         let mut found = Vec::new();
         for action in course.on(event, now) {
             match action {
-                Action::Ask(probe, timeout) => self.ask(probe, timeout, Asker::Process(pid)),
+                Action::Ask(probe, timeout) => self.ask(probe, timeout, Asker::Process(main.clone())),
                 other => found.push(other),
             }
         }
@@ -84,17 +84,11 @@ impl Vitals {
     }
 
     /// An answer to the run of this number.
-    pub(super) fn answered(
-        &mut self,
-        run: u64,
-        answer: Result<(), String>,
-        pid: Option<u32>,
-        now: Duration,
-    ) -> Vec<Action> {
+    pub(super) fn answered(&mut self, run: u64, answer: Result<(), Wrong>, main: &Main, now: Duration) -> Vec<Action> {
         if run != self.run {
             return Vec::new();
         }
-        self.on(Event::Answered(answer), pid, now)
+        self.on(answer.into(), main, now)
     }
 
     fn ask(&self, probe: Probe, timeout: Duration, asker: Asker) {
@@ -104,7 +98,7 @@ impl Vitals {
             let _ = news.send(News::Answered(run, answer)); // at the end nobody listens
         };
         if let Err(error) = std::thread::Builder::new().name("probe".into()).spawn(ask) {
-            let answer = Err(format!("it could not be asked: {error}"));
+            let answer = Err(Wrong::NotAsked(error.to_string()));
             let _ = self.news.send(News::Answered(self.run, answer)); // as above
         }
     }

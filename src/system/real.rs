@@ -136,7 +136,7 @@ impl Probe for Real {
     }
 
     fn ask(&self, probe: &service::Probe, timeout: Duration, asker: &Asker) -> Result<(), String> {
-        health::ask(probe, timeout, asker)
+        health::ask(probe, timeout, asker).map_err(|wrong| wrong.to_string())
     }
 
     fn monotonic(&self) -> Duration {

@@ -1,7 +1,9 @@
 //! One app, as the watcher sees it.
 
 use std::{
+    ffi::OsString,
     hash::{Hash as _, Hasher as _},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,74 +14,110 @@ use super::{
 use crate::{
     backend::Live,
     health::{
-        Asker,
-        pulse::Pulse,
+        Asker, Main, Wrong,
+        pulse::{self, Pulse},
         state::{Action, Care, Course, Event, Phase},
     },
-    service::{RestartPolicy, Service, StartType},
+    service::{Probe, Service, StartType},
 };
 
 /// What is known of a record without reading it: its length, and when it was changed.
 pub(super) type Stamp = (u64, Duration);
 
-/// One app.
-pub(super) struct App {
-    pub(super) stamp: Stamp,
-    /// What a clean end means: after one that was asked for, some are not started again.
-    pub(super) policy: RestartPolicy,
-    pub(super) stop_signal: String,
-    pub(super) stop_timeout: Duration,
+/// What is wanted of an app.
+pub(super) struct Wanted {
+    stamp: Stamp,
+    stop_timeout: Duration,
     /// Apps that must be ready before it starts.
-    pub(super) needs: Vec<String>,
-    unit: String,
+    needs: Vec<String>,
     /// `None` for what is not watched.
     care: Option<Care>,
+    /// What it is given of variables, where that may be asked for.
+    environment: Arc<[(OsString, OsString)]>,
+}
+
+/// A run that is being ended for its health.
+struct Ending {
+    why: String,
+    /// The same, without what only the app's owner may read.
+    told: String,
+    /// When it is ended by force.
+    by_force: Duration,
+}
+
+/// One app.
+pub(super) struct App {
+    wanted: Wanted,
+    unit: String,
     invocation: Option<String>,
     course: Option<Course>,
     pulse: Option<Pulse>,
     pid: Option<u32>,
-    /// Counts runs and answers: what answers late, answers nobody.
+    owner: Option<(u32, u32)>,
+    /// Counts runs and what is asked of them: what answers late, answers nobody.
     run: u64,
-    /// Its run is being ended for its health: why, and when by force.
-    ending: Option<(String, Duration)>,
-    /// Why its last run was ended, if for its health.
+    ending: Option<Ending>,
+    /// Why the run before this one was ended, if for its health.
     ended: Option<String>,
+    /// The run that was ended for its health, until the next one.
+    last: Option<(String, Pulse)>,
+}
+
+impl Wanted {
+    pub(super) fn new(service: &Service, stamp: Stamp) -> Self {
+        Self {
+            stamp,
+            stop_timeout: service.stop_timeout,
+            needs: service.dependencies.apps.clone(),
+            care: care(service),
+            environment: given(service),
+        }
+    }
 }
 
 impl App {
-    pub(super) fn new(unit: &str, service: &Service, stamp: Stamp) -> Self {
+    pub(super) fn new(unit: &str, wanted: Wanted) -> Self {
         Self {
-            stamp,
-            policy: service.restart.policy,
-            stop_signal: service.stop_signal.clone(),
-            stop_timeout: service.stop_timeout,
-            needs: service.dependencies.apps.clone(),
+            wanted,
             unit: unit.into(),
-            care: care(service),
             invocation: None,
             course: None,
             pulse: None,
             pid: None,
+            owner: None,
             run: 0,
             ending: None,
             ended: None,
+            last: None,
         }
     }
 
-    /// The same app, wanted otherwise now.
-    pub(super) fn take_over(&mut self, service: &Service, stamp: Stamp, now: Duration) {
-        let new = Self::new(&self.unit, service, stamp);
-        if let (Some(course), Some(care)) = (&mut self.course, &new.care) {
-            course.take_over(care.clone(), now);
-        } else {
-            self.course = None;
+    /// The same app, wanted otherwise now. What was asked before, counts no more.
+    pub(super) fn take_over(&mut self, wanted: Wanted, now: Duration) {
+        match (&mut self.course, &wanted.care) {
+            (Some(course), Some(care)) if course.care() == care => {}
+            (Some(course), Some(care)) => {
+                course.take_over(care.clone(), now);
+                self.run += 1;
+            }
+            (None, Some(_)) => {}
+            (_, None) => {
+                (self.course, self.pulse) = (None, None);
+                (self.ending, self.ended, self.last) = (None, None, None);
+                self.run += 1;
+            }
         }
-        self.care = new.care;
-        self.stamp = stamp;
-        self.policy = new.policy;
-        self.stop_signal = new.stop_signal;
-        self.stop_timeout = new.stop_timeout;
-        self.needs = new.needs;
+        self.wanted = wanted;
+    }
+
+    /// Whether it is wanted as that record says.
+    pub(super) fn is_known_by(&self, stamp: Stamp) -> bool {
+        self.wanted.stamp == stamp
+    }
+
+    /// Whether that app must be ready before it starts.
+    pub(super) fn needs(&self, app: &str) -> bool {
+        self.wanted.needs.iter().any(|need| need == app)
     }
 
     /// When something is due.
@@ -88,22 +126,18 @@ impl App {
             .ending
             .as_ref()
             .filter(|_| self.course.is_some())
-            .map(|(_, at)| *at);
+            .map(|ending| ending.by_force);
         let due = self.course.as_ref().and_then(Course::due);
         [due, by_force].into_iter().flatten().min()
     }
 
     /// Whether the service manager has to say how it is: its run is another one than before, or not known yet.
     pub(super) fn is_unclear(&mut self, invocation: Option<String>) -> bool {
-        if self.care.is_none() {
+        if self.wanted.care.is_none() {
             return false;
         }
         if invocation != self.invocation {
-            self.invocation = invocation;
-            self.course = None;
-            self.pulse = None;
-            self.pid = None;
-            self.run += 1;
+            self.goes(invocation);
         }
         let is_silent = self.course.as_ref().is_some_and(|course| !course.has_told());
         match self.invocation {
@@ -112,23 +146,42 @@ impl App {
         }
     }
 
+    /// That run is over, and this one, if any, has begun.
+    fn goes(&mut self, next: Option<String>) {
+        let (last, pulse) = (self.invocation.take(), self.pulse.take());
+        let told = self.ending.as_ref().map(|ending| ending.told.clone());
+        if next.is_some() {
+            self.last = None;
+        } else if let (Some(last), Some(pulse), Some(_)) = (last, pulse, &told) {
+            let (answer, ended) = (None, told);
+            self.last = Some((last, Pulse { answer, ended, ..pulse }));
+        }
+        self.invocation = next;
+        self.course = None;
+        self.pid = None;
+        self.run += 1;
+    }
+
     /// Takes in what the service manager says.
     pub(super) fn see(&mut self, live: &Live, before: &Board, now: Duration, pool: &Pool) -> Vec<Action> {
         let is_of_now = self.invocation.as_ref() == Some(&live.invocation) && live.is_up();
         let is_preparing = live.active == "activating" && live.sub != "start";
-        let (Some(care), Some(started), true) = (&self.care, live.main_started, is_of_now && !is_preparing) else {
+        let (Some(care), Some(started), true) = (&self.wanted.care, live.main_started, is_of_now && !is_preparing)
+        else {
             return Vec::new();
         };
         if live.pid.is_none() && live.active != "active" {
             return Vec::new(); // that was the process of an earlier run
         }
         self.pid = live.pid;
+        self.owner = live.owner;
         if self.course.is_none() {
-            self.ending = None;
             let seen = before.pulse(&self.unit, &live.invocation);
-            self.ended = self.ended.take().or_else(|| seen.as_ref()?.ended.clone());
-            let phase = seen.map(|pulse| pulse.phase);
+            let by_us = self.ending.take().map(|ending| ending.told);
+            self.ended = by_us.or_else(|| seen.as_ref()?.ended.clone());
+            let phase = seen.as_ref().map(|pulse| pulse.phase);
             self.course = Some(Course::resumed(care.clone(), started, phase, now));
+            self.pulse = seen;
         }
         let event = if live.active == "active" {
             Event::Told
@@ -143,27 +196,34 @@ impl App {
         if self.invocation.is_some() || live.is_up() {
             return None;
         }
-        let (why, _) = self.ending.take()?;
-        (live.active == "failed").then_some(why)
+        let why = self.ending.take()?.why;
+        let end = if live.result == "start-limit-hit" {
+            "it was restarted too often and is given up"
+        } else {
+            "it is not started again"
+        };
+        (live.active == "failed").then(|| format!("{why}; {end}"))
     }
 
     pub(super) fn tick(&mut self, now: Duration, pool: &Pool) -> Vec<Action> {
         let mut actions = self.on(Event::Tick, now, pool);
-        let is_due = |(_, at): &&(String, Duration)| now >= *at;
-        actions.extend(
-            self.ending
-                .as_ref()
-                .filter(is_due)
-                .map(|(why, _)| Action::End(why.clone())),
-        );
+        let due = self.ending.as_ref().filter(|ending| now >= ending.by_force);
+        actions.extend(due.map(|ending| Action::End(ending.why.clone())));
         actions
     }
 
-    pub(super) fn answered(&mut self, run: u64, answer: Result<(), String>, now: Duration, pool: &Pool) -> Vec<Action> {
+    pub(super) fn answered(&mut self, run: u64, answer: Result<(), Wrong>, now: Duration, pool: &Pool) -> Vec<Action> {
         if run != self.run {
             return Vec::new();
         }
-        self.on(Event::Answered(answer), now, pool)
+        self.on(answer.into(), now, pool)
+    }
+
+    /// Asks once more: whom it was asked as, is not the app any more.
+    pub(super) fn ask_again(&mut self, run: u64, now: Duration) {
+        if let Some(course) = self.course.as_mut().filter(|_| run == self.run) {
+            course.ask_again(now);
+        }
     }
 
     fn on(&mut self, event: Event, now: Duration, pool: &Pool) -> Vec<Action> {
@@ -175,14 +235,23 @@ impl App {
             match action {
                 Action::Ready => {
                     course.spread(part(&self.unit), now);
+                    self.ending = None;
                     found.push(Action::Ready);
+                }
+                Action::Well => {
+                    self.ending = None;
+                    found.push(Action::Well);
                 }
                 Action::Ask(probe, timeout) => pool.ask(Job {
                     unit: self.unit.clone(),
                     run: self.run,
                     probe,
                     timeout,
-                    asker: Asker::Process(self.pid),
+                    asker: Asker::Process(Main {
+                        pid: self.pid,
+                        owner: self.owner,
+                        environment: Arc::clone(&self.wanted.environment),
+                    }),
                     is_urgent: course.phase() == Phase::Starting,
                 }),
                 other => found.push(other),
@@ -196,22 +265,36 @@ impl App {
         found
     }
 
-    /// Its run is being ended; by force at that time.
-    pub(super) fn ends(&mut self, why: &str, at: Duration) {
-        self.ending = Some((why.into(), at));
-        self.ended = Some(why.into());
+    /// Its run is being ended.
+    pub(super) fn ends(&mut self, why: &str, now: Duration) {
+        let told = self.course.as_ref().map(|course| pulse::public(course, why));
+        self.ending = Some(Ending {
+            why: why.into(),
+            told: told.unwrap_or_default(),
+            by_force: now + self.wanted.stop_timeout,
+        });
     }
 
     /// Whether its run is to be ended by force now, or for the first time; `None` while it has time to end by itself.
     pub(super) fn is_forced(&mut self, now: Duration) -> Option<bool> {
-        let Some((_, at)) = &mut self.ending else {
+        let Some(Ending { by_force, .. }) = &mut self.ending else {
             return Some(false);
         };
-        let is_due = now >= *at;
+        let is_due = now >= *by_force;
         if is_due {
-            *at = now + self.stop_timeout.max(Duration::from_secs(1));
+            *by_force = now + self.wanted.stop_timeout.max(Duration::from_secs(1));
         }
         is_due.then_some(true)
+    }
+
+    /// The process that it is asked as.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
+    /// Another process is its main one now.
+    pub(super) fn hands_over(&mut self, pid: u32) {
+        self.pid = Some(pid);
     }
 
     /// Which run it is in.
@@ -219,9 +302,15 @@ impl App {
         self.invocation.as_deref()
     }
 
-    /// How its run is.
+    /// How its run is; or was, until the next one, if it was ended for its health.
     pub(super) fn pulse(&self) -> Option<(&str, &Pulse)> {
-        Some((self.invocation.as_deref()?, self.pulse.as_ref()?))
+        match &self.invocation {
+            Some(invocation) => Some((invocation, self.pulse.as_ref()?)),
+            None => self
+                .last
+                .as_ref()
+                .map(|(invocation, pulse)| (invocation.as_str(), pulse)),
+        }
     }
 }
 
@@ -237,3 +326,20 @@ fn care(service: &Service) -> Option<Care> {
     let care = Care::of(service);
     (care.has_probe() && service.start_type != StartType::Oneshot).then_some(care)
 }
+
+/// The variables that the manifest gives, where a command may need them.
+fn given(service: &Service) -> Arc<[(OsString, OsString)]> {
+    let is_command = |probe: &Probe| matches!(probe, Probe::Command { .. });
+    let health = service.health.as_ref().map(|health| &health.probe);
+    if !service.readiness.probe.iter().chain(health).any(is_command) {
+        return Arc::default();
+    }
+    let level = service.logging.level.iter().map(|(level, variable)| (variable, level));
+    let variables = service.environment.iter().map(|(name, value)| (name, value));
+    variables
+        .chain(level)
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
+}
+#[cfg(test)]
+mod tests;

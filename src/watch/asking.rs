@@ -10,7 +10,7 @@ use std::{
 
 use super::News;
 use crate::{
-    health::{self, Asker},
+    health::{self, Asker, Wrong},
     service::Probe,
 };
 
@@ -18,6 +18,8 @@ use crate::{
 const IDLE: Duration = Duration::from_secs(30);
 /// So many threads wait for a question; others end.
 const KEPT: usize = 2;
+/// So many threads ask at once; what is beyond waits.
+const MOST: usize = 1024;
 /// What a question needs of a stack, with room to spare.
 const STACK: usize = 256 * 1024;
 
@@ -36,7 +38,7 @@ pub(super) struct Job {
 pub(super) struct Answered {
     pub(super) unit: String,
     pub(super) run: u64,
-    pub(super) answer: Result<(), String>,
+    pub(super) answer: Result<(), Wrong>,
 }
 
 #[derive(Default)]
@@ -46,6 +48,7 @@ struct State {
     /// Questions that are not answered yet.
     open: usize,
     idle: usize,
+    threads: usize,
 }
 
 #[derive(Default)]
@@ -84,17 +87,24 @@ impl Pool {
     /// Begins with what was given since; and where earlier questions still wait, with as many threads as there are of them.
     pub(super) fn begin(&self, were_waiting: usize) {
         let state = self.shared.state();
-        let (jobs, idle) = (state.jobs.len(), state.idle);
+        let (jobs, idle, threads) = (state.jobs.len(), state.idle, state.threads);
         drop(state);
         if jobs == 0 {
             return;
         }
         self.shared.has_more.notify_one();
         let wanted = were_waiting.max(1);
-        for _ in idle..wanted {
+        let room = MOST.saturating_sub(threads);
+        for _ in (idle..wanted).take(room) {
             let (shared, news) = (Arc::clone(&self.shared), self.news.clone());
             let thread = std::thread::Builder::new().name("probe".into()).stack_size(STACK);
-            if thread.spawn(move || work(&shared, &news)).is_err() {
+            self.shared.state().threads += 1;
+            let work = move || {
+                work(&shared, &news);
+                shared.state().threads -= 1;
+            };
+            if thread.spawn(work).is_err() {
+                self.shared.state().threads -= 1;
                 return; // those that are there ask one after the other
             }
         }

@@ -114,13 +114,17 @@ pub fn is_ready(backend: &Systemd, look: &dyn Probe, app: &str) -> Result<(), St
     if backend.is_watching(look) && age < SOON {
         return Err("it has just been started".into()); // whether it is watched, will be seen by then
     }
-    let receipt = backend.store().receipt(app, look).ok().flatten();
+    let unreadable = |_| format!("its record in {} cannot be read", backend.store().root().display());
+    let receipt = backend.store().receipt(app, look).map_err(unreadable)?;
+    if receipt.as_ref().is_some_and(|receipt| receipt.is_probe_private) {
+        return Err("nobody watches it, and its probe may hold secrets".into());
+    }
     let readiness = receipt.map(|receipt| receipt.readiness);
     match readiness
         .as_ref()
         .and_then(|readiness| Some((readiness.probe.as_ref()?, readiness.timeout)))
     {
-        Some((probe, timeout)) => health::ask(probe, timeout, &Asker::Ourselves),
+        Some((probe, timeout)) => health::ask(probe, timeout, &Asker::Ourselves).map_err(|wrong| wrong.to_string()),
         None if age >= readiness.as_ref().map_or(SOON, |readiness| readiness.settle) => Ok(()),
         None => Err("it has just been started".into()),
     }

@@ -11,7 +11,10 @@ use std::{
 };
 
 use crate::{
-    backend::{Backend as _, systemd::Systemd},
+    backend::{
+        Backend as _,
+        systemd::{Systemd, WATCH},
+    },
     exit::{Exit, Failure},
     health::state::Action,
     platform::{self, Caught, Notices, Told},
@@ -24,6 +27,7 @@ mod agenda;
 mod app;
 mod asking;
 mod board;
+mod looking;
 
 use agenda::Agenda;
 use app::App;
@@ -36,6 +40,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const SLOT: Duration = Duration::from_millis(100);
 /// Between two looks at everything, whatever was noticed or not.
 const ROUND: Duration = Duration::from_secs(15);
+/// The same where nothing can be noticed.
+const BLIND_ROUND: Duration = Duration::from_secs(2);
 
 /// What happens to the watcher.
 enum News {
@@ -50,6 +56,15 @@ enum News {
 /// Watches the apps of a scope until it is asked to end.
 pub fn run(backend: &Systemd, system: &dyn System) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(Exit::Failed, format!("cannot watch: {error}"));
+    // Two would end each other's apps, and overwrite each other's board.
+    let path = backend.board().with_file_name("lock");
+    let unmade = |error| Failure::new(Exit::Failed, format!("cannot watch: {}: {error}", path.display()));
+    let lock = system
+        .lock(&path)
+        .map_err(|error| unmade(error).repair(format!("start {WATCH} instead")))?;
+    let _lock = lock.ok_or_else(|| {
+        Failure::new(Exit::Locked, "this scope is watched already").repair(format!("let {WATCH} do it"))
+    })?;
     let (sender, news) = mpsc::channel();
     let to_signals = sender.clone();
     platform::watch_signals(true, move |caught| {
@@ -58,8 +73,10 @@ pub fn run(backend: &Systemd, system: &dyn System) -> Result<(), Failure> {
         }
     })
     .map_err(failed)?;
+    platform::adopt_orphans().map_err(failed)?; // what commands leave is ours to end
     let to_notices = sender.clone();
-    let notices = Notices::new(move |path| drop(to_notices.send(News::Noticed(path)))).map_err(failed)?;
+    // Where the user has no more of them (inotify(7), max_user_instances), it looks often instead.
+    let notices = Notices::new(move |path| drop(to_notices.send(News::Noticed(path)))).ok();
     let invocation = system.env("INVOCATION_ID").unwrap_or_default();
     let mut watcher = Watcher {
         backend,
@@ -89,7 +106,7 @@ struct Watcher<'a> {
     backend: &'a Systemd,
     system: &'a dyn System,
     store: Store,
-    notices: Notices,
+    notices: Option<Notices>,
     pool: Pool,
     /// By unit.
     apps: BTreeMap<String, App>,
@@ -133,6 +150,7 @@ impl Watcher<'_> {
             self.see(noticed);
             self.pool.begin(were_waiting);
             self.post();
+            platform::end_leftovers();
         }
     }
 
@@ -172,20 +190,26 @@ impl Watcher<'_> {
 
     /// Everything: which apps there are, and which of them run.
     fn round(&mut self) {
-        self.next_round = self.system.monotonic() + ROUND;
+        let pause = if self.notices.is_some() { ROUND } else { BLIND_ROUND };
+        self.next_round = self.system.monotonic() + pause;
         platform::notify(Told::Alive);
-        // What cannot be noticed is seen with the next round.
-        let _ = self.notices.add(&self.backend.marks());
-        let _ = self.notices.add(&self.store.apps());
+        self.look_after(&self.backend.marks());
+        self.look_after(&self.store.apps());
         self.read();
         let units = self.apps.keys().cloned().collect();
         self.look(&units);
+    }
+
+    /// What cannot be noticed is seen with the next round.
+    fn look_after(&self, folder: &Path) {
+        let _ = self.notices.as_ref().map(|notices| notices.add(folder));
     }
 
     fn tick(&mut self) {
         let now = self.system.monotonic();
         let due: Vec<_> = std::iter::from_fn(|| self.agenda.take(now)).collect();
         for unit in due {
+            self.has_handed_over(&unit);
             let Some(app) = self.apps.get_mut(&unit) else { continue };
             let actions = app.tick(now, &self.pool);
             self.take_in(&unit, actions);
@@ -195,8 +219,15 @@ impl Watcher<'_> {
     fn answered(&mut self, answered: Answered) {
         let now = self.system.monotonic();
         let Answered { unit, run, answer } = answered;
+        // Whose process is gone, or another one now, was perhaps not asked at all.
+        let is_nobodys = answer.is_err() && self.has_handed_over(&unit);
         let Some(app) = self.apps.get_mut(&unit) else { return };
-        let actions = app.answered(run, answer, now, &self.pool);
+        let actions = if is_nobodys {
+            app.ask_again(run, now);
+            Vec::new()
+        } else {
+            app.answered(run, answer, now, &self.pool)
+        };
         self.take_in(&unit, actions);
     }
 
@@ -208,72 +239,6 @@ impl Watcher<'_> {
         let Some(app) = self.apps.get(unit) else { return };
         self.agenda.set(unit, app.due());
         self.is_posted &= !self.board.post(unit, app.pulse());
-    }
-
-    /// Which of these run, and how; the service manager is asked only for those of which that is not known.
-    fn look(&mut self, units: &BTreeSet<String>) {
-        for unit in units {
-            let Some(app) = self.apps.get_mut(unit) else { continue };
-            if app.is_unclear(self.backend.invocation(self.system, unit)) {
-                self.unclear.insert(unit.clone());
-            } else {
-                self.unclear.remove(unit);
-            }
-            self.take_in(unit, Vec::new());
-        }
-        let asked: Vec<_> = self.unclear.intersection(units).cloned().collect();
-        let now = self.system.monotonic();
-        // A service manager that does not answer now is asked again.
-        for live in self.backend.observe(self.system, &asked).unwrap_or_default() {
-            let Some(app) = self.apps.get_mut(&live.unit) else {
-                continue;
-            };
-            let actions = app.see(&live, &self.left, now, &self.pool);
-            let given_up = app.is_given_up(&live);
-            let invocation = self.backend.invocation(self.system, &live.unit);
-            if !app.is_unclear(invocation) {
-                self.unclear.remove(&live.unit);
-            }
-            if let Some(why) = given_up {
-                let text = format!("{why}; it was restarted too often and is given up");
-                self.say(&live.unit, acting::ERROR, &text);
-            }
-            self.take_in(&live.unit, actions);
-        }
-    }
-
-    /// The records: what is wanted of each app. One that cannot be read is watched as before.
-    fn read(&mut self) {
-        let folders = self.system.list(&self.store.apps()).unwrap_or_default();
-        let name = |folder: &PathBuf| folder.file_name()?.to_str().map(str::to_owned);
-        let names: BTreeSet<_> = folders.iter().filter_map(name).collect();
-        let is_there = |unit: &str| names.contains(unit.trim_end_matches(".service"));
-        let gone: Vec<_> = self.apps.keys().filter(|unit| !is_there(unit)).cloned().collect();
-        for unit in gone {
-            self.apps.remove(&unit);
-            self.unclear.remove(&unit);
-            self.agenda.set(&unit, None);
-            self.is_posted &= !self.board.post(&unit, None);
-        }
-        let now = self.system.monotonic();
-        for (name, folder) in names.iter().zip(&folders) {
-            let _ = self.notices.add(folder); // as above
-            let Ok(Some(entry)) = self.system.target(&self.store.installed_path(name)) else {
-                continue;
-            };
-            let stamp = (entry.len, entry.modified);
-            let unit = self.backend.unit(name);
-            if self.apps.get(&unit).is_some_and(|app| app.stamp == stamp) {
-                continue;
-            }
-            let Some(service) = self.store.service(name, self.system) else {
-                continue;
-            };
-            match self.apps.get_mut(&unit) {
-                Some(app) => app.take_over(&service, stamp, now),
-                None => drop(self.apps.insert(unit.clone(), App::new(&unit, &service, stamp))),
-            }
-        }
     }
 
     /// Writes down what changed.

@@ -71,8 +71,12 @@ impl Systemd {
         crate::health::state::Care::of(service).has_probe() || service.dependencies.has_waits()
     }
 
-    /// A version is known by its size and its time: to read it whole would take longer than all the rest.
-    fn wanted_helper(&self, look: &dyn Probe) -> PathBuf {
+    /// A version is known by its size and its time: to read it whole would take longer than all the rest. What is run from there is
+    /// what is there.
+    fn wanted_helper(&self, look: &dyn Probe, target: Option<&PathBuf>) -> PathBuf {
+        if target == Some(&self.host.program) {
+            return self.host.program.clone();
+        }
         let entry = look.program_file();
         let (len, modified) = entry.map_or((0, 0), |entry| (entry.len, entry.modified.as_nanos()));
         let name = format!("autoglm-boot-{}-{len:x}-{modified:x}", env!("CARGO_PKG_VERSION"));
@@ -86,11 +90,12 @@ impl Systemd {
             _ => None,
         };
         let files = look.list(&self.helper_folder()).unwrap_or_default();
-        let is_in_use = |path: &PathBuf| *path == self.helper() || Some(path) == target.as_ref();
+        let is_in_use =
+            |path: &PathBuf| *path == self.helper() || Some(path) == target.as_ref() || *path == self.host.program;
         let unit = render::systemd_watch(self.scope, &self.helper())?;
         let text = look.read(&self.watch_unit()).ok();
         Ok(Helper {
-            wanted: self.wanted_helper(look),
+            wanted: self.wanted_helper(look, target.as_ref()),
             is_there: target.as_ref().is_some_and(|target| is_whole(look, target)),
             stale: files.iter().filter(|path| !is_in_use(path)).cloned().collect(),
             has_unit: text.as_deref() == Some(unit.as_bytes()),
@@ -187,11 +192,23 @@ impl Systemd {
         if !helper.is_dispensable(others) {
             return Vec::new();
         }
+        let launch = |word: &str| Step::Launch {
+            cmd: self.systemctl([word, WATCH]),
+        };
         let mut steps = Vec::new();
-        if helper.is_running && state.scope.is_reachable {
-            let (start, stop) = (self.systemctl(["start", WATCH]), self.systemctl(["stop", WATCH]));
-            steps.push(Step::Launch { cmd: start }.on_rollback());
-            steps.push(Step::Launch { cmd: stop });
+        if state.scope.is_reachable {
+            steps.extend([launch("start").on_rollback(), launch("stop")]);
+        }
+        if state.scope.is_reachable && !helper.is_running {
+            // Between two tries to start it, it leaves what systemd does not take away by itself.
+            steps.push(launch("reset-failed"));
+            let board = self.board();
+            let folder = board.parent().map(Path::to_path_buf);
+            let paths = [board.with_file_name("lock"), board]
+                .into_iter()
+                .chain(folder)
+                .collect();
+            steps.push(Step::Discard { paths });
         }
         let paths = [self.watch_link(), self.watch_unit()];
         steps.extend(paths.map(|path| Step::Remove { path }));

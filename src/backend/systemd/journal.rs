@@ -40,6 +40,46 @@ impl Systemd {
         output.stdout.lines().map(str::to_owned).collect()
     }
 
+    /// Whether the service manager gave up starting a unit because it could not start another one that it needs, in this boot and
+    /// after that time (since 1970), and nothing was done with it since. It is told in the journal only; where that cannot
+    /// be read: no.
+    pub(crate) fn was_not_started_for_another(&self, look: &dyn Probe, unit: &str, since: Duration) -> bool {
+        /// How a job may end (org.freedesktop.systemd1(5), `JobRemoved`).
+        const RESULTS: [&str; 11] = [
+            "done",
+            "canceled",
+            "timeout",
+            "failed",
+            "dependency",
+            "skipped",
+            "invalid",
+            "assert",
+            "unsupported",
+            "collected",
+            "once",
+        ];
+        if look.euid() == 0 {
+            let _ = look.query(&Cmd::new("journalctl", ["--sync"])); // else it may be there a moment later
+        }
+        let of = if self.is_user() { "USER_UNIT" } else { "UNIT" };
+        let mut cmd = Cmd::new(
+            "journalctl",
+            ["--no-pager", "--quiet", "--boot", "--lines=1", "--output=cat"],
+        );
+        cmd.args.push("--output-fields=JOB_RESULT".into());
+        cmd.args.push(format!("--since=@{}", since.as_secs()));
+        cmd.args.push(format!("{of}={unit}"));
+        cmd.args.extend(RESULTS.map(|result| format!("JOB_RESULT={result}")));
+        // What a service manager says, and nobody in its name.
+        cmd.args.push(if self.is_user() {
+            format!("_UID={}", look.euid())
+        } else {
+            "_PID=1".into()
+        });
+        look.query(&cmd)
+            .is_ok_and(|output| output.is_ok() && output.stdout.trim() == "dependency")
+    }
+
     /// journalctl(1) for one unit of this scope.
     fn journal(&self, unit: &str) -> Cmd {
         let unit = if self.is_user() {

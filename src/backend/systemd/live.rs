@@ -71,7 +71,8 @@ pub(super) fn goes_first(fragment: &Path) -> bool {
 pub(super) const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths,\
     NeedDaemonReload,Result,ExecMainCode,ExecMainStatus,NRestarts,MainPID,MemoryCurrent,ActiveEnterTimestampMonotonic,\
     StateChangeTimestampMonotonic,RequiredBy,BoundBy,RequisiteOf,Job,InactiveExitTimestampMonotonic,InvocationID,\
-    ExecMainStartTimestampMonotonic,MemoryMax,CPUUsageNSec,CPUQuotaPerSecUSec,TasksCurrent,TasksMax";
+    ExecMainStartTimestampMonotonic,MemoryMax,CPUUsageNSec,CPUQuotaPerSecUSec,TasksCurrent,TasksMax,\
+    UID,GID,Restart,KillSignal,PrivateNetwork,NetworkNamespacePath";
 
 /// The answer to `systemctl show UNIT…`: one block a unit, in the order of the question.
 pub(super) fn parse(text: &str, units: &[String]) -> Vec<Live> {
@@ -119,6 +120,9 @@ fn set(live: &mut Live, key: &str, value: &str) {
         "ExecMainStatus" => live.last_exit.1 = value.parse().unwrap_or_default(),
         "NRestarts" => live.restarts = value.parse().unwrap_or_default(),
         "MainPID" => live.pid = value.parse().ok().filter(|&pid| pid != 0),
+        // `[not set]` is the service manager's own.
+        "UID" => live.owner.get_or_insert_default().0 = value.parse().unwrap_or_default(),
+        "GID" => live.owner.get_or_insert_default().1 = value.parse().unwrap_or_default(),
         "MemoryCurrent" => live.memory = number(value),
         "MemoryMax" => live.usage.memory_limit = number(value),
         "CPUUsageNSec" => live.usage.cpu = number(value).map(Duration::from_nanos),
@@ -134,6 +138,10 @@ fn set(live: &mut Live, key: &str, value: &str) {
         }
         "Job" => live.has_job = !value.is_empty() && value != "0",
         "InactiveExitTimestampMonotonic" => live.started = micros(value),
+        "Restart" => live.restart = text(),
+        "PrivateNetwork" => live.has_own_network |= value == "yes",
+        "NetworkNamespacePath" => live.has_own_network |= !value.is_empty(),
+        "KillSignal" => live.stop_signal = value.parse().ok(),
         "InvocationID" => live.invocation = text(),
         "ExecMainStartTimestampMonotonic" => live.main_started = micros(value),
         _ => {}
@@ -206,6 +214,22 @@ mod tests {
             ("", Some(0)),
         ] {
             assert_eq!(span(text), millis.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_clean_end_means_the_unit_says() {
+        for (restart, comes_back) in [
+            ("always", true),
+            ("on-success", true),
+            ("on-failure", false),
+            ("no", false),
+            ("", false),
+        ] {
+            let text = format!("Restart={restart}\nKillSignal=2\n");
+            let live = parse(&text, &["a.service".into()]).remove(0);
+            assert_eq!(live.comes_back_when_asked_to_end(), comes_back, "{restart}");
+            assert_eq!(live.stop_signal, Some(2));
         }
     }
 

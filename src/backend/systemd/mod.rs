@@ -99,6 +99,17 @@ impl Systemd {
         }
     }
 
+    /// Whether a process runs in a unit (cgroups(7)): its control group is named after it, behind a `_` where the name means something
+    /// there.
+    pub fn is_of(&self, look: &dyn Probe, pid: u32, unit: &str) -> bool {
+        let groups = look.read(Path::new(&format!("/proc/{pid}/cgroup"))).unwrap_or_default();
+        let groups = String::from_utf8_lossy(&groups);
+        groups
+            .lines()
+            .flat_map(|line| line.split('/').skip(1))
+            .any(|group| group == unit || group.strip_prefix('_') == Some(unit))
+    }
+
     /// Where the watcher writes down what it sees.
     pub fn board(&self) -> PathBuf {
         let runtime = match self.scope {

@@ -6,6 +6,7 @@ use super::Context;
 use crate::{
     backend::{Backend, Install, State, Wanted, conditions},
     exit::{Exit, Failure},
+    health::Main,
     service::{Probe as Question, Scope},
 };
 
@@ -97,7 +98,10 @@ pub(super) fn taken_addresses(context: &Context, wanted: &[Wanted], state: &Stat
             Some((&wanted.service.name, probe))
         })
         .collect();
-    let asked: Vec<_> = probes.iter().map(|(_, probe)| (*probe, GLANCE, None)).collect();
+    let asked: Vec<_> = probes
+        .iter()
+        .map(|(_, probe)| (*probe, GLANCE, Main::default()))
+        .collect();
     let answers = conditions::ask(context.system, &asked);
     let taken = probes.iter().zip(answers).find(|(_, answer)| answer.is_ok());
     let Some(((name, probe), _)) = taken else { return Ok(()) };

@@ -34,6 +34,13 @@ pub struct Identity {
     pub groups: Vec<u32>,
 }
 
+impl Identity {
+    /// Its user and its group.
+    pub fn numbers(&self) -> Option<(u32, u32)> {
+        Some((self.uid, self.gid))
+    }
+}
+
 /// A process to be started.
 #[derive(Debug)]
 pub struct Launch<'a> {

@@ -15,6 +15,7 @@ use std::{
 
 use nix::unistd;
 
+mod answer;
 mod child;
 mod control;
 mod elsewhere;
@@ -28,6 +29,7 @@ mod role;
 mod signals;
 mod tree;
 
+pub use answer::answer;
 pub use child::*;
 pub use control::*;
 pub use elsewhere::*;

@@ -15,6 +15,7 @@ use nix::{
     unistd::Pid,
 };
 
+use super::answer::has_asked;
 use crate::supervisor::state::End;
 
 /// Commands that somebody in this process waits for: [`reap`] leaves them alone.
@@ -51,6 +52,18 @@ pub fn reap() -> Vec<(u32, End)> {
         ended.push((pid, end));
     }
     ended
+}
+
+/// Ends what commands have left that were asked for an answer, in sessions of their own: orphans of ours. Only when none is being
+/// asked, for those may still need them.
+pub fn end_leftovers() {
+    let awaited = awaited();
+    if awaited.is_empty() && has_asked() {
+        let left = descendants();
+        send("SIGKILL", &left);
+        drop(awaited);
+        reap();
+    }
 }
 
 /// Every process below us, as far as it still runs.

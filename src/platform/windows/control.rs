@@ -103,10 +103,9 @@ fn connect(pipe: &OwnedHandle) -> bool {
 
 fn serve(client: OwnedHandle, answer: &impl Fn(&str, &mut Client) -> io::Result<()>) -> io::Result<()> {
     const LONGEST: u64 = 4096;
-    let pipe = fs::File::from(client);
+    let mut client = Client(fs::File::from(client));
     let mut line = String::new();
-    BufReader::new(io::Read::take(&pipe, LONGEST)).read_line(&mut line)?;
-    let mut client = Client(pipe);
+    BufReader::new(io::Read::take(&client.0, LONGEST)).read_line(&mut line)?;
     answer(line.trim(), &mut client)?;
     client.0.sync_all() // until it was read
 }
@@ -165,14 +164,6 @@ pub struct Stream {
     patience: Cell<Option<Duration>>,
 }
 
-impl Stream {
-    /// How long a read may wait.
-    pub fn set_read_timeout(&self, patience: Option<Duration>) -> io::Result<()> {
-        self.patience.set(patience);
-        Ok(())
-    }
-}
-
 impl Read for Stream {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         const LOOK: Duration = Duration::from_millis(5);
@@ -208,6 +199,12 @@ fn waiting(pipe: &fs::File) -> io::Result<u32> {
         )
     })?;
     Ok(bytes)
+}
+
+/// How long a supervisor may say nothing.
+pub fn be_patient(answer: &Answer, patience: Duration) -> io::Result<()> {
+    answer.get_ref().patience.set(Some(patience));
+    Ok(())
 }
 
 /// Opens it; whoever serves it may learn who we are, but not act as us.

@@ -3,16 +3,20 @@
 use std::{
     io,
     io::Read,
+    path::Path,
     process::{Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc},
     time::Duration,
 };
 
-use windows_sys::Win32::System::Threading::CREATE_NO_WINDOW;
+use windows_sys::Win32::{
+    Foundation::{ERROR_NO_SYSTEM_RESOURCES, ERROR_NOT_ENOUGH_MEMORY, ERROR_OUTOFMEMORY, ERROR_TOO_MANY_OPEN_FILES},
+    System::Threading::CREATE_NO_WINDOW,
+};
 
 use super::{Job, being_of};
 use crate::{
-    health::Being,
+    health::{Being, Main},
     system::{Cmd, Output},
 };
 
@@ -71,7 +75,33 @@ pub fn wait(command: &mut Command, give_up: &dyn Fn() -> bool) -> io::Result<Out
     Ok(output)
 }
 
-/// Becomes the command as far as that is possible: runs it in our console, and ends as it ends; returns only if it cannot be
+/// Runs a prepared command to its end, or until `give_up` says so: its status, and what it said. What it leaves behind is ended.
+pub fn answer(command: &mut Command, give_up: &dyn Fn() -> bool) -> io::Result<(i32, String)> {
+    let output = wait(command, give_up)?;
+    Ok((output.code, format!("{}{}", output.stdout, output.stderr)))
+}
+
+/// What a command leaves is ended with it.
+pub fn end_leftovers() {}
+
+/// Whether there is a file: everybody sees the same.
+pub fn is_there_for(_: u32, _: &Main, path: &Path) -> io::Result<bool> {
+    Ok(path.exists())
+}
+
+/// Whether an error says that something lacks here, and nothing about what was to be done.
+pub fn is_want(error: &io::Error) -> bool {
+    let wants = [
+        ERROR_TOO_MANY_OPEN_FILES,
+        ERROR_NOT_ENOUGH_MEMORY,
+        ERROR_OUTOFMEMORY,
+        ERROR_NO_SYSTEM_RESOURCES,
+    ];
+    let code = error.raw_os_error().map(i32::cast_unsigned);
+    code.is_some_and(|code| wants.contains(&code))
+}
+
+/// A program, prepared to be run. the command as far as that is possible: runs it in our console, and ends as it ends; returns only if it cannot be
 /// started.
 pub fn become_command(cmd: &Cmd) -> io::Error {
     let status = Command::new(&cmd.program)
@@ -110,7 +140,7 @@ pub fn exit_code(status: ExitStatus) -> i32 {
 
 /// Makes the command run in the folder and the environment that the app was started in: its supervisor, which asks, runs as
 /// the app does. Nobody else can be the app.
-pub fn like_process(command: &mut Command, pid: u32) -> io::Result<()> {
+pub fn like_process(command: &mut Command, pid: u32, _: &Main) -> io::Result<()> {
     let being = being_of(pid).ok_or_else(|| io::Error::other("only its supervisor can ask it so"))?;
     like_being(command, &being);
     Ok(())
