@@ -8,8 +8,10 @@
     reason = "tests"
 )]
 
+#[path = "support/hostile.rs"]
+mod hostile;
+
 use std::{
-    fmt::Write as _,
     fs,
     os::windows::process::CommandExt as _,
     path::{Path, PathBuf},
@@ -26,73 +28,17 @@ use autoglm_boot::{
     service::{Method, Os},
     system::{Cmd, Output, Real},
 };
-
-/// Words that something on the way may read as something else.
-const HOSTILE: &[&str] = &[
-    "",
-    " ",
-    "a b",
-    "\"",
-    "\\",
-    "\\\\",
-    "a\\\"b",
-    "a\\\\\"b\\",
-    "C:\\x y\\",
-    "\"quoted\"",
-    "'single'",
-    "100%",
-    "%",
-    "^",
-    "&",
-    "|",
-    "<in",
-    ">out",
-    "a&b",
-    "(a)",
-    "!",
-    ";",
-    ",",
-    "=",
-    "--x={\"a\": [1]}",
-    "tab\there",
-    "line\nbreak",
-    "return\r\nbreak",
-    "中文",
-    "日本語 テスト",
-    "é ü ß",
-    "😀",
-    "$HOME",
-    "`x`",
-    "~",
-    "*",
-    "?",
-    "-",
-    "/x",
-    "@file",
-    "#",
-    "]]>",
-    "&amp;",
-    "<!-- -->",
-    "\u{a0}",
-    "\u{200b}",
-    "\u{7f}",
-    "{{ x }}",
-    "\\\\server\\share\\",
-    "a\\\\ \\\\\"\\",
-];
+use hostile::{HOSTILE, random_words};
 
 fn rendered(words: &[String], method: Method, program: &Path, folder: &Path) -> Result<Artefact, Problems> {
-    let mut command = String::new();
-    for word in [program.to_str().unwrap()]
-        .into_iter()
-        .chain(words.iter().map(String::as_str))
-    {
-        let escaped: String = word.chars().map(|c| format!("\\U{:08X}", u32::from(c))).collect();
-        write!(command, "\"{escaped}\", ").unwrap();
-    }
+    let command = hostile::list(
+        [program.to_str().unwrap()]
+            .into_iter()
+            .chain(words.iter().map(String::as_str)),
+    );
     let folder = folder.to_str().unwrap();
     let text = format!(
-        "[app]\nname = 'w-argv'\n[service]\ncommand = [{command}]\nworking_directory = '{folder}'\nuser = 'alice'\n[windows]\nsupervised = false\ntrigger = 'logon'\n"
+        "[app]\nname = 'w-argv'\n[service]\ncommand = {command}\nworking_directory = '{folder}'\nuser = 'alice'\n[windows]\nsupervised = false\ntrigger = 'logon'\n"
     );
     let manifest = read_for(Os::Windows, &folder_of_tests().join("app.toml"), text.as_bytes())?;
     let wish = Wish {
@@ -163,31 +109,6 @@ fn run_shortcut(file: &Path) {
         .status()
         .unwrap();
     assert!(status.success());
-}
-
-/// A thousand words of characters that matter, always the same. What is refused in a task is in every fourth, and a percent sign,
-/// of which a line holds one, in every tenth.
-fn random_words() -> Vec<String> {
-    const LETTERS: &[char] = &[
-        '%', '%', '\u{1}', '\u{fffe}', '\\', '\\', '"', '"', ' ', ' ', '\t', 'a', 'b', '$', '(', '\'', '<', '>', '&',
-        '^', '|', '\n', '\r', '中', 'é', '😀', '=', '/', '-', '{', '.',
-    ];
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut next = |limit: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state >> 33).unwrap() % limit
-    };
-    let mut word = |number: usize| {
-        let letters = match number {
-            number if number.is_multiple_of(10) => LETTERS,
-            number if number.is_multiple_of(4) => &LETTERS[2..],
-            _ => &LETTERS[4..],
-        };
-        (0..next(14)).map(|_| letters[next(letters.len())]).collect()
-    };
-    (0..1000).map(&mut word).collect()
 }
 
 /// What must be refused, said a second time: everything else must arrive.

@@ -10,6 +10,8 @@
     reason = "tests"
 )]
 
+#[path = "support/hostile.rs"]
+mod hostile;
 #[path = "support/windows.rs"]
 mod windows;
 
@@ -253,6 +255,45 @@ fn a_task_of_another_account_shares_what_it_needs_and_nothing_else() {
     home.run(&["uninstall"], 0);
     assert_eq!(of_machine(), Vec::<PathBuf>::new());
     assert!(is_empty(&tasks));
+}
+
+/// From the manifest to `CommandLineToArgvW` of the app: under our supervisor nothing is refused but what Windows cannot hold.
+fn every_word_arrives(home: &Home) {
+    let answer = home.path("told.json");
+    fs::copy(windows::example("argv.exe"), home.path("argv.exe")).unwrap();
+    let words: Vec<_> = hostile::HOSTILE
+        .iter()
+        .map(|word| (*word).to_owned())
+        .chain(hostile::random_words())
+        .collect();
+    let all = ["./argv", answer.to_str().unwrap()]
+        .into_iter()
+        .chain(words.iter().map(String::as_str));
+    let service = "type = 'oneshot'";
+    home.manifest_of(
+        &hostile::list(all),
+        service,
+        "[restart]\npolicy = 'never'\n[windows]\ntrigger = 'logon'\n",
+    );
+    home.run(&["install"], 0);
+    soon("it has told its words", || answer.exists());
+    let told: Vec<String> = serde_json::from_slice(&fs::read(answer).unwrap()).unwrap();
+    assert_eq!(told, words);
+    home.run(&["uninstall"], 0);
+}
+
+#[test]
+fn every_word_arrives_through_a_task() {
+    if let Some(tasks) = double() {
+        every_word_arrives(&Home::new("w-words"));
+        assert!(is_empty(&tasks));
+    }
+}
+
+#[test]
+fn every_word_arrives_from_the_startup_folder() {
+    every_word_arrives(&Home::new("w-words").with_backend("startup-folder"));
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
 }
 
 #[test]

@@ -54,7 +54,10 @@ pub(super) fn run(context: &mut Context, verb: Control, args: &cli::Control) -> 
     })?;
     session.close(&[]);
     let text = match verb {
-        Control::Stop if live.is_enabled() => format!("{name}: stopped; it starts again at boot"),
+        Control::Stop if live.is_enabled() => {
+            let occasion = super::status::occasion(backend.scope());
+            format!("{name}: stopped; it starts again at {occasion}")
+        }
         Control::Stop => format!("{name}: stopped"),
         _ if args.no_wait => format!("{name}: {word}ed; whether it is ready was not waited for"),
         _ => format!("{name}: ready"),

@@ -17,8 +17,9 @@ use crate::{
     health::{Asker, state::Phase},
     journal,
     plan::Span,
+    platform,
     receipt::{Receipt, Store},
-    service::Probe as Question,
+    service::{Os, Probe as Question, Scope},
     session,
     status::{Answer, Seen, Status, Word, judge},
     system::Probe,
@@ -201,6 +202,14 @@ fn is_out_of_reach(look: &dyn Probe, live: &Live) -> bool {
     live.has_own_network && look.euid() != 0
 }
 
+/// When it is started by itself: on Windows what is a user's starts with a logon.
+pub(super) fn occasion(scope: Scope) -> &'static str {
+    match (platform::OS, scope) {
+        (Os::Windows, Scope::User) => "logon",
+        _ => "boot",
+    }
+}
+
 /// One app, for people.
 fn page(status: &Status) -> String {
     let mut lines = vec![headline(status)];
@@ -209,14 +218,15 @@ fn page(status: &Status) -> String {
     }
     let mut line = |label: &str, value: String| lines.push(format!("  {label:<10}{value}"));
     if let (Some(scope), Some(manifest)) = (status.scope, &status.manifest) {
+        let occasion = occasion(scope);
         let scope = match scope {
-            crate::service::Scope::System => "system",
-            crate::service::Scope::User => "user",
+            Scope::System => "system",
+            Scope::User => "user",
         };
         line("unit", format!("{} ({scope} scope)", status.unit));
         line("manifest", manifest.display().to_string());
         line(
-            "at boot",
+            &format!("at {occasion}"),
             if status.enabled_at_boot {
                 "enabled".into()
             } else {

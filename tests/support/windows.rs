@@ -28,6 +28,7 @@ pub struct Home {
     name: String,
     port: u16,
     scope: &'static str,
+    backend: Option<&'static str>,
     program: PathBuf,
 }
 
@@ -40,6 +41,7 @@ impl Home {
             name: name.into(),
             port,
             scope: "--user",
+            backend: None,
             program: env!("CARGO_BIN_EXE_autoglm-boot").into(),
         };
         fs::copy(example("tree.exe"), home.path("tree.exe")).expect("cargo build --example tree");
@@ -56,6 +58,12 @@ impl Home {
         self
     }
 
+    /// Installed with this backend, whatever the manifest says.
+    pub fn with_backend(mut self, backend: &'static str) -> Self {
+        self.backend = Some(backend);
+        self
+    }
+
     /// The same app, with another version of our program.
     pub fn clone_with(&self, program: &Path) -> Self {
         Self {
@@ -63,6 +71,7 @@ impl Home {
             name: self.name.clone(),
             port: self.port,
             scope: self.scope,
+            backend: self.backend,
             program: program.into(),
         }
     }
@@ -90,8 +99,12 @@ impl Home {
     /// In its scope.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
+        if let Some(backend) = self.backend.filter(|_| args[0] == "install") {
+            command.args(["install", "--backend", backend]).args(&args[1..]);
+        } else {
+            command.args(args);
+        }
         command
-            .args(args)
             .arg(self.scope)
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
