@@ -341,5 +341,6 @@ fn given(service: &Service) -> Arc<[(OsString, OsString)]> {
         .map(|(name, value)| (name.into(), value.into()))
         .collect()
 }
+
 #[cfg(test)]
 mod tests;
