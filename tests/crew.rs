@@ -579,6 +579,30 @@ fn only_its_owner_enters_the_folder_of_the_sockets_and_a_stale_one_is_replaced()
 }
 
 #[test]
+fn a_signal_while_they_begin_is_not_lost() {
+    let home = Home::new();
+    for name in ["one", "two"] {
+        home.script(name, FOR_EVER, SETTLED);
+    }
+    for delay in (0..60).step_by(4) {
+        let mut crew = home.begin(&["run", "-m", "one.toml", "-m", "two.toml"]);
+        sleep(Duration::from_millis(delay));
+        let (start, code) = (Instant::now(), crew.end("-TERM"));
+        // Before it watches for it, the signal ends it at once.
+        assert!([0, -1, 143].contains(&code), "{delay} ms: {code}: {}", crew.text());
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "{delay} ms: {:?}",
+            start.elapsed()
+        );
+        assert!(
+            !["one", "two"].iter().any(|name| home.pid(name).is_some_and(is_there)),
+            "{delay} ms"
+        );
+    }
+}
+
+#[test]
 fn ctrl_c_at_a_terminal_ends_all_in_order() {
     let home = Home::new();
     home.script("one", "echo up; exec sleep 1000", SETTLED);

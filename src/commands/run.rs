@@ -34,8 +34,10 @@ pub(super) fn run(context: &mut Context, args: &cli::Run) -> Outcome {
         return Err(Failure::new(Exit::NotInstalled, "no app is installed"));
     };
     let backend = Embedded::new(&context.host, service.scope);
-    for loss in backend.render(&service)?.losses {
-        context.report.warn(&format!("not expressed as written: {loss}"));
+    if !args.among {
+        for loss in backend.render(&service)?.losses {
+            context.report.warn(&format!("not expressed as written: {loss}"));
+        }
     }
     let rooms = backend.rooms(context.system, &service.name);
     let stage = if args.among { Stage::Among } else { Stage::Foreground };
@@ -71,7 +73,7 @@ fn kept(context: &mut Context, args: &cli::Run) -> Result<Vec<Kept>, Failure> {
 }
 
 /// Several at once, or all there are.
-fn together(context: &Context, kept: Vec<Kept>) -> Outcome {
+fn together(context: &mut Context, kept: Vec<Kept>) -> Outcome {
     let Some((first, _)) = kept.first() else {
         return Err(Failure::new(Exit::NotInstalled, "no app is installed")
             .repair("install one first, or name a manifest: --manifest FILE"));
@@ -82,6 +84,14 @@ fn together(context: &Context, kept: Vec<Kept>) -> Outcome {
     if let Some((service, _)) = kept.iter().find(runs) {
         return Err(supervisor::runs_already(&service.name));
     }
+    let backend = Embedded::new(&context.host, scope);
+    for (service, _) in &kept {
+        for loss in backend.render(service)?.losses {
+            let text = format!("{}: not expressed as written: {loss}", service.name);
+            context.report.warn(&text);
+        }
+    }
+    let context = &*context;
     supervisor::make_folders(&rooms, Stage::Among, context.system)?;
     let member = |service: Service, mut words: Vec<String>| {
         words.extend([flag(scope).into(), "--among".into()]);

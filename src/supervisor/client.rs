@@ -148,7 +148,7 @@ fn reopened(rooms: &Rooms, system: &dyn System) -> Option<Answer> {
 
 fn copy(from: &mut Answer, to: &mut impl io::Write, system: &dyn System) -> io::Result<()> {
     let mut buffer = [0; 16 * 1024];
-    from.get_ref().set_read_timeout(Some(LOOK * 5))?;
+    platform::be_patient(from, LOOK * 5)?;
     while system.interrupted().is_none() {
         match from.read(&mut buffer) {
             Ok(0) => return Ok(()),

@@ -66,6 +66,9 @@ pub fn run(
         }); // at the end nobody listens
     })
     .map_err(failed("cannot watch signals"))?;
+    if system.interrupted().is_some() {
+        let _ = sender.send(News::End); // it came before we watched
+    }
     let names = Names::default();
     let socket =
         control::listen(rooms, names.clone(), sender, system).map_err(failed("cannot listen at the control socket"))?;

@@ -130,6 +130,9 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
         let _ = to_signals.send(news); // at the end nobody listens
     })
     .map_err(failed("cannot watch signals"))?;
+    if system.interrupted().is_some() {
+        let _ = sender.send(News::Terminate); // it came before we watched
+    }
     let listeners = Arc::new(Listeners::default());
     let control = control::Control::new(stage, &rooms.status, Arc::clone(&listeners), sender.clone());
     platform::listen(&rooms.socket, move |words, client| control.answer(words, client))

@@ -100,6 +100,11 @@ pub fn ask_control(path: &Path, words: &str, patience: Option<Duration>) -> io::
     Ok(BufReader::new(stream))
 }
 
+/// How long a supervisor may say nothing, before that is an error.
+pub fn be_patient(answer: &Answer, patience: Duration) -> io::Result<()> {
+    answer.get_ref().set_read_timeout(Some(patience))
+}
+
 /// Listens for `READY=1` (`sd_notify(3)`). Anybody may say it: the app may run as somebody else.
 pub fn listen_for_ready(path: &Path, mut ready: impl FnMut() + Send + 'static) -> io::Result<()> {
     super::remove(path)?;

@@ -20,7 +20,7 @@ use windows_sys::Win32::{
     Storage::FileSystem::{FILE_FLAG_FIRST_PIPE_INSTANCE, PIPE_ACCESS_DUPLEX, SECURITY_IDENTIFICATION},
     System::Pipes::{
         ConnectNamedPipe, CreateNamedPipeW, PIPE_READMODE_BYTE, PIPE_REJECT_REMOTE_CLIENTS, PIPE_TYPE_BYTE,
-        PIPE_UNLIMITED_INSTANCES, PIPE_WAIT,
+        PIPE_UNLIMITED_INSTANCES, PIPE_WAIT, PeekNamedPipe,
     },
 };
 
@@ -38,7 +38,7 @@ fn name(path: &Path) -> OsString {
 /// away is no error. A pipe of that name that is there already is somebody else's: an error.
 pub fn listen(
     path: &Path,
-    answer: impl Fn(&str, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
+    answer: impl Fn(&str, &mut Client) -> io::Result<()> + Send + Sync + 'static,
 ) -> io::Result<()> {
     let name = name(path);
     let mut next = instance(&name, FILE_FLAG_FIRST_PIPE_INSTANCE)?;
@@ -96,13 +96,51 @@ fn connect(pipe: &OwnedHandle) -> bool {
     }
 }
 
-fn serve(client: OwnedHandle, answer: &impl Fn(&str, &mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+fn serve(client: OwnedHandle, answer: &impl Fn(&str, &mut Client) -> io::Result<()>) -> io::Result<()> {
     const LONGEST: u64 = 4096;
-    let mut pipe = fs::File::from(client);
+    let mut client = Client(fs::File::from(client));
     let mut line = String::new();
-    BufReader::new(io::Read::take(&pipe, LONGEST)).read_line(&mut line)?;
-    answer(line.trim(), &mut pipe)?;
-    pipe.sync_all() // until it was read
+    BufReader::new(io::Read::take(&client.0, LONGEST)).read_line(&mut line)?;
+    answer(line.trim(), &mut client)?;
+    client.0.sync_all() // until it was read
+}
+
+/// Whoever asked.
+#[derive(Debug)]
+pub struct Client(fs::File);
+
+impl Client {
+    /// Whether it went away.
+    #[allow(unsafe_code)]
+    pub fn has_gone(&mut self) -> bool {
+        // SAFETY: the handle is open; nothing is asked for but whether the other end is.
+        let looked = unsafe {
+            PeekNamedPipe(
+                self.0.as_raw_handle(),
+                null_mut(),
+                0,
+                null_mut(),
+                null_mut(),
+                null_mut(),
+            )
+        };
+        succeeded(looked).is_err()
+    }
+}
+
+impl Write for Client {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Whether somebody listens at a pipe.
+pub fn is_served(path: &Path) -> bool {
+    open(&name(path), Duration::ZERO).is_ok()
 }
 
 /// Asks a supervisor; the first line of its answer.
@@ -124,12 +162,20 @@ pub fn tell(path: &Path, words: &str, patience: Duration) -> io::Result<String> 
         .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
 }
 
-/// Asks a supervisor; its answer, as it comes.
-pub fn ask_control(path: &Path, words: &str) -> io::Result<BufReader<fs::File>> {
+/// What a supervisor says, as it comes.
+pub type Answer = BufReader<fs::File>;
+
+/// Asks a supervisor; its answer, as it comes. `patience`: how long it may be busy with others; a pipe has no time limit.
+pub fn ask_control(path: &Path, words: &str, patience: Option<Duration>) -> io::Result<Answer> {
     const BUSY: Duration = Duration::from_secs(5);
-    let mut pipe = open(&name(path), BUSY)?;
+    let mut pipe = open(&name(path), patience.unwrap_or(BUSY))?;
     writeln!(pipe, "{words}")?;
     Ok(BufReader::new(pipe))
+}
+
+/// How long a supervisor may say nothing: here for ever.
+pub fn be_patient(_: &Answer, _: Duration) -> io::Result<()> {
+    Ok(())
 }
 
 /// Opens it; whoever serves it may learn who we are, but not act as us.

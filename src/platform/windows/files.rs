@@ -120,6 +120,20 @@ pub fn own_output() -> io::Result<fs::File> {
     Ok(io::stdout().as_handle().try_clone_to_owned()?.into())
 }
 
+/// Writes to what other processes write to as well.
+pub fn in_turn<T>(_output: &fs::File, write: impl FnOnce() -> T) -> T {
+    write()
+}
+
+/// Removes a file; whether it was there.
+pub fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Opens a file to read it; others may write, rename and remove it meanwhile.
 pub fn open_read(path: &Path) -> io::Result<fs::File> {
     fs::File::open(path)

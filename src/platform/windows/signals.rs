@@ -57,7 +57,7 @@ pub fn signal() -> Option<Signal> {
 }
 
 /// Tells of every child that ended, and of everything that asks us to end, on threads of their own.
-pub fn watch_signals(tell: impl FnMut(Caught) + Send + 'static) -> io::Result<()> {
+pub fn watch_signals(_has_terminal: bool, tell: impl FnMut(Caught) + Send + 'static) -> io::Result<()> {
     if TELL.set(Mutex::new(Box::new(tell))).is_err() {
         return Err(io::Error::other("somebody watches already"));
     }
