@@ -345,6 +345,28 @@ fn what_it_says_and_does_is_of_the_app_as_it_is_now() {
         journal(&lab, "hand")
     );
     lab.run("autoglm-boot status hand").expect(0);
+
+    // Where nothing can be noticed (a desktop has few of what that takes), it looks often.
+    lab.write(
+        "/etc/systemd/system/autoglm-boot-watch.service.d/blind.conf",
+        "[Service]\nSystemCallFilter=~inotify_init1\nSystemCallErrorNumber=EMFILE\n",
+        0o644,
+    );
+    lab.run(&format!("systemctl daemon-reload && systemctl restart {WATCH} raw"))
+        .expect(0);
+    let watcher = property(&lab, WATCH, "MainPID");
+    assert_eq!(
+        lab.run(&format!("ls -l /proc/{watcher}/fd | grep -c inotify")).stdout,
+        "0\n"
+    );
+    let run = property(&lab, "raw", "InvocationID");
+    let board = format!(
+        "grep -E '\"raw.service\":.\"invocation\":\"{run}\",\"pulse\":.\"phase\":\"ready\"' /run/autoglm-boot-watch/board.json"
+    );
+    soon(&lab, &board);
+    let pid = property(&lab, "raw", "MainPID");
+    lab.run("echo 500 >/srv/raw/mode").expect(0);
+    soon(&lab, &is_new("raw", &pid));
 }
 
 #[test]
