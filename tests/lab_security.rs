@@ -223,7 +223,6 @@ fn loopback_is_all(lab: &Lab) {
 }
 
 #[test]
-#[allow(clippy::too_many_lines, reason = "one machine, from the install to the reboot")]
 fn under_the_strict_profile_apps_work_write_their_folder_and_are_refused_elsewhere_after_a_reboot_too() {
     let layer = runtimes();
     let has_layer = layer.is_some();

@@ -34,6 +34,13 @@ pub struct Identity {
     pub groups: Vec<u32>,
 }
 
+impl Identity {
+    /// Those of its user and of its group.
+    pub fn numbers(&self) -> (u32, u32) {
+        (self.uid, self.gid)
+    }
+}
+
 /// A process to be started.
 #[derive(Debug)]
 pub struct Launch<'a> {

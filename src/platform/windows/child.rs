@@ -30,6 +30,13 @@ use crate::{health::Being, platform::Caught, supervisor::state::End, system::Cmd
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity;
 
+impl Identity {
+    /// Accounts have no numbers here.
+    pub fn numbers(&self) -> (u32, u32) {
+        (0, 0)
+    }
+}
+
 /// Whether a supervisor can run an app as somebody else. It cannot: its task says whom both run as.
 pub const CAN_BE_ANYBODY: bool = false;
 
