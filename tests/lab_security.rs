@@ -184,6 +184,25 @@ fn works(lab: &Lab, has_layer: bool) {
     assert!(get(lab, 8401, "device").contains("Error: [Errno"), "without");
 }
 
+/// Another app sees the nodes, and is refused by the rule.
+fn others_are_refused(lab: &Lab) {
+    lab.run("mknod /dev/scanner c 1 3 && chmod 666 /dev/scanner").expect(0);
+    for node in ["/dev/nvidia0", "/dev/bus/usb/001/002"] {
+        let refused = strict(
+            "refused",
+            &format!("[\"python3\", \"app.py\", \"8405\", \"/srv/refused/data\", \"{node}\"]"),
+            8405,
+            "security.devices = [\"/dev/scanner\"]\n",
+        );
+        lab.write("/srv/refused/app.py", PYTHON, 0o644);
+        lab.write("/srv/refused/app.toml", &refused, 0o644);
+        lab.run("autoglm-boot install -m /srv/refused").expect(0);
+        let told = get(lab, 8405, "device");
+        assert!(told.contains(&format!("Operation not permitted: '{node}'")), "{told}");
+        lab.run("autoglm-boot uninstall refused").expect(0);
+    }
+}
+
 /// With the loopback only, an app reaches its own machine by 127.0.0.1, and no other address.
 fn loopback_is_all(lab: &Lab) {
     let address = "[Match]\nName=lo\n[Network]\nAddress=10.9.9.9/32\nAddress=127.0.0.1/8\n";
@@ -274,23 +293,7 @@ fn under_the_strict_profile_apps_work_write_their_folder_and_are_refused_elsewhe
     ))
     .expect(0);
     works(&lab, has_layer);
-    // Another app sees the nodes, and is refused by the rule.
-    lab.run("mknod /dev/scanner c 1 3 && chmod 666 /dev/scanner").expect(0);
-    for node in ["/dev/nvidia0", "/dev/bus/usb/001/002"] {
-        let refused = strict(
-            "refused",
-            &python(8405, "refused", node),
-            8405,
-            "security.devices = [\"/dev/scanner\"]\n",
-        );
-        lab.write("/srv/refused/app.py", PYTHON, 0o644);
-        lab.write("/srv/refused/app.toml", &refused, 0o644);
-        lab.run("autoglm-boot install -m /srv/refused").expect(0);
-        let told = get(&lab, 8405, "device");
-        assert!(told.contains(&format!("Operation not permitted: '{node}'")), "{told}");
-        lab.run("autoglm-boot uninstall refused").expect(0);
-    }
-
+    others_are_refused(&lab);
     loopback_is_all(&lab);
 
     lab.reboot();

@@ -345,6 +345,28 @@ fn what_it_says_and_does_is_of_the_app_as_it_is_now() {
         journal(&lab, "hand")
     );
     lab.run("autoglm-boot status hand").expect(0);
+
+    // Where nothing can be noticed (a desktop has few of what that takes), it looks often.
+    lab.write(
+        "/etc/systemd/system/autoglm-boot-watch.service.d/blind.conf",
+        "[Service]\nSystemCallFilter=~inotify_init1\nSystemCallErrorNumber=EMFILE\n",
+        0o644,
+    );
+    lab.run(&format!("systemctl daemon-reload && systemctl restart {WATCH} raw"))
+        .expect(0);
+    let watcher = property(&lab, WATCH, "MainPID");
+    assert_eq!(
+        lab.run(&format!("ls -l /proc/{watcher}/fd | grep -c inotify")).stdout,
+        "0\n"
+    );
+    let run = property(&lab, "raw", "InvocationID");
+    let board = format!(
+        "grep -E '\"raw.service\":.\"invocation\":\"{run}\",\"pulse\":.\"phase\":\"ready\"' /run/autoglm-boot-watch/board.json"
+    );
+    soon(&lab, &board);
+    let pid = property(&lab, "raw", "MainPID");
+    lab.run("echo 500 >/srv/raw/mode").expect(0);
+    soon(&lab, &is_new("raw", &pid));
 }
 
 #[test]
@@ -554,4 +576,73 @@ fn status_answers_at_once_whatever_hangs_and_a_quiet_machine_has_a_quiet_journal
         .run("journalctl --sync; journalctl -q --no-pager | grep -E 'well[0-9]|autoglm' ")
         .stdout;
     assert_eq!(lines, "", "all are well: there is nothing to say");
+}
+
+/// An app of the account `app` that is a script, in a folder of its own.
+fn script(lab: &Lab, name: &str, script: &str, tables: &str) {
+    lab.write(&format!("/srv/{name}/run"), &format!("#!/bin/sh\n{script}\n"), 0o755);
+    let text = format!("[app]\nname = \"{name}\"\n[service]\ncommand = [\"./run\"]\n{tables}");
+    lab.write(&format!("/srv/{name}/app.toml"), &text, 0o644);
+    lab.run(&format!("chown -R app:app /srv/{name}")).expect(0);
+}
+
+#[test]
+fn a_probe_has_no_more_rights_than_its_app_sees_its_files_and_leaves_nothing() {
+    const ASKED: &str = "interval = \"200ms\"\ntimeout = \"1s\"\nretries = 2\naction = \"none\"\n";
+    let lab = Lab::with_program("watch-rights");
+    // A program with the set-user-ID bit is root's as long as it runs; what the app asks for is not.
+    let su = "sleep 1; mkfifo fifo; sleep 9999 >fifo & exec su <fifo";
+    let id = "[security]\nprofile = \"none\"\n[health]\ncommand = [\"sh\", \"-c\", \"id -u >>asked\"]\n";
+    script(&lab, "becomes", su, &format!("{id}{ASKED}"));
+    // Nothing gives it new rights, within the watcher or without.
+    let nothing_new = "[security]\nprofile = \"none\"\n[health]\ncommand = [\"grep\", \"-q\", \"NoNewPrivs:.*1\", \"/proc/self/status\"]\n";
+    script(&lab, "gains", "exec sleep 9999", &format!("{nothing_new}{ASKED}"));
+    // A file of its own /tmp, by way of a link that leads somewhere else for us.
+    let own_files = "touch /tmp/alive; ln -s /tmp/alive /var/tmp/link; exec sleep 9999";
+    let file =
+        "[security]\nprofile = \"strict\"\n[readiness]\nfile = \"/var/tmp/link\"\n[health]\nfile = \"/tmp/alive\"\n";
+    script(&lab, "files", own_files, &format!("{file}{ASKED}"));
+    // A title over its environment, as servers set it.
+    let title = "exec perl -e '$0 = \"x\" x 3000; sleep 9999'";
+    let mark = "environment = { MARK = \"given\" }\n[health]\ncommand = [\"sh\", \"-c\", \"test $MARK = given\"]\n";
+    script(&lab, "title", title, &format!("{mark}{ASKED}"));
+    let leaves = "[health]\ncommand = [\"sh\", \"-c\", \"setsid sleep 7777 & sleep 7777 & exit 0\"]\n";
+    script(&lab, "leaves", "exec sleep 9999", &format!("{leaves}{ASKED}"));
+    let names = ["becomes", "gains", "files", "title", "leaves"];
+    install(&lab, &names);
+
+    sleep(4 * SECOND);
+    let status = |name: &str| lab.run(&format!("autoglm-boot status {name}"));
+    for name in ["gains", "files", "title", "leaves"] {
+        assert!(
+            status(name).stdout.starts_with(&format!("{name}: ready")),
+            "{}",
+            status(name).stdout
+        );
+    }
+    soon(&lab, "autoglm-boot status becomes | grep 'becomes: unhealthy'");
+    let told = journal(&lab, "becomes");
+    assert!(told.contains("runs with other rights"), "{told}");
+    let asked = lab.run("sort -u /srv/becomes/asked").stdout;
+    assert_eq!(asked, "1000\n", "before it was root's, and never after");
+    for (name, code) in [("gains", 0), ("files", 0), ("title", 0), ("leaves", 0), ("becomes", 7)] {
+        lab.run(&format!("autoglm-boot probe {name}")).expect(code);
+    }
+    assert_eq!(lab.run("sort -u /srv/becomes/asked").stdout, "1000\n");
+    let left: u32 = lab.run("pgrep -cf 'sleep 7777'").stdout.trim().parse().unwrap();
+    assert!(left <= 6, "{left} of about forty");
+    let open = lab
+        .run(&format!("ls /proc/$(systemctl show -P MainPID {WATCH})/fd | wc -l"))
+        .stdout;
+    assert!(open.trim().parse::<u32>().unwrap() < 40, "{open}");
+    // What is not there any more is seen as well.
+    lab.run("rm /proc/$(systemctl show -P MainPID files)/root/tmp/alive")
+        .expect(0);
+    soon(&lab, "autoglm-boot status files | grep 'files: unhealthy'");
+    for name in names {
+        lab.run(&format!("autoglm-boot uninstall {name}")).expect(0);
+    }
+    // Those of the install and of the question by hand; in sessions of their own they are nobody's.
+    let left: u32 = lab.run("pgrep -cf 'sleep 7777'").stdout.trim().parse().unwrap();
+    assert!(left <= 2, "{left}");
 }

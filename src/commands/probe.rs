@@ -9,7 +9,7 @@ use crate::{
     backend::{Answer, Backend, Live, conditions, evidence},
     cli,
     exit::{Exit, Failure},
-    health::Asker,
+    health::{self, Asker, Main},
     plan::Span,
     receipt::Receipt,
     service::{Probe as Question, Service},
@@ -63,7 +63,11 @@ fn ask(context: &mut Context, name: &str, service: &Service, live: &Live) -> (Ex
     let mut exit = Exit::Ok;
     for (kind, probe, timeout) in probes {
         let Some(probe) = probe else { continue };
-        let (answer, took) = timed(context, probe, timeout, live);
+        let main = Main {
+            environment: health::given(service),
+            ..live.main()
+        };
+        let (answer, took) = timed(context, probe, timeout, main);
         let shown = match &answer {
             Ok(()) => format!("{name}: {kind}: {probe}: well, after {} ms", took.as_millis()),
             Err(why) => format!("{name}: {kind}: not well: {why}"),
@@ -91,9 +95,9 @@ fn ask(context: &mut Context, name: &str, service: &Service, live: &Live) -> (Ex
     (exit, json!({ "name": name, "answers": answers }))
 }
 
-fn timed(context: &Context, probe: &Question, timeout: Duration, live: &Live) -> (Result<(), String>, Duration) {
+fn timed(context: &Context, probe: &Question, timeout: Duration, main: Main) -> (Result<(), String>, Duration) {
     let start = Instant::now();
-    let answer = context.system.ask(probe, timeout, &Asker::Process(live.main()));
+    let answer = context.system.ask(probe, timeout, &Asker::Process(main));
     (answer, start.elapsed())
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     platform::{self, Identity},
-    service::Probe,
+    service::{Probe, Service},
 };
 
 mod http;
@@ -100,6 +100,20 @@ pub fn ask(probe: &Probe, timeout: Duration, asker: &Asker) -> Result<(), Wrong>
     }
 }
 
+/// The variables that the manifest gives, where a command may need them.
+pub fn given(service: &Service) -> Arc<[(OsString, OsString)]> {
+    let is_command = |probe: &Probe| matches!(probe, Probe::Command { .. });
+    let health = service.health.as_ref().map(|health| &health.probe);
+    if !service.readiness.probe.iter().chain(health).any(is_command) {
+        return Arc::default();
+    }
+    let level = service.logging.level.iter().map(|(level, variable)| (variable, level));
+    let variables = service.environment.iter().map(|(name, value)| (name, value));
+    variables
+        .chain(level)
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
+}
 fn over_network(probe: &Probe, timeout: Duration) -> Result<(), Wrong> {
     match probe {
         Probe::Tcp { address } => tcp(address, timeout),

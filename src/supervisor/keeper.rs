@@ -259,7 +259,7 @@ impl<'a> Keeper<'a> {
     fn launch(&mut self, argv: &[String]) -> Option<End> {
         let launched = self.being().and_then(|being| {
             let own = || (self.system.euid() == 0).then_some((0, 0));
-            self.live.owner = being.identity.as_ref().map_or_else(own, platform::Identity::numbers);
+            self.live.owner = being.identity.as_ref().map_or_else(own, |of| Some(of.numbers()));
             self.environment = being.environment.clone().into();
             platform::launch(&Launch {
                 argv,

@@ -14,11 +14,11 @@ use super::{
 use crate::{
     backend::Live,
     health::{
-        Asker, Main, Wrong,
+        self, Asker, Main, Wrong,
         pulse::{self, Pulse},
         state::{Action, Care, Course, Event, Phase},
     },
-    service::{Probe, Service, StartType},
+    service::{Service, StartType},
 };
 
 /// What is known of a record without reading it: its length, and when it was changed.
@@ -70,7 +70,7 @@ impl Wanted {
             stop_timeout: service.stop_timeout,
             needs: service.dependencies.apps.clone(),
             care: care(service),
-            environment: given(service),
+            environment: health::given(service),
         }
     }
 }
@@ -327,19 +327,5 @@ fn care(service: &Service) -> Option<Care> {
     (care.has_probe() && service.start_type != StartType::Oneshot).then_some(care)
 }
 
-/// The variables that the manifest gives, where a command may need them.
-fn given(service: &Service) -> Arc<[(OsString, OsString)]> {
-    let is_command = |probe: &Probe| matches!(probe, Probe::Command { .. });
-    let health = service.health.as_ref().map(|health| &health.probe);
-    if !service.readiness.probe.iter().chain(health).any(is_command) {
-        return Arc::default();
-    }
-    let level = service.logging.level.iter().map(|(level, variable)| (variable, level));
-    let variables = service.environment.iter().map(|(name, value)| (name, value));
-    variables
-        .chain(level)
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect()
-}
 #[cfg(test)]
 mod tests;

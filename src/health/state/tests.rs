@@ -242,8 +242,8 @@ fn any_care(random: &mut impl FnMut(u64) -> u64) -> Care {
     care
 }
 
-/// Random events: never two questions at once, never ill without as many failures in a row, never told and ended, always
-/// something to wait for, and never at once what is not asked.
+/// Random events: never two questions at once, ready once and never starting again, never late in time, never ill without as many
+/// failures in a row, never told and ended, always something to wait for, and never at once what is not asked.
 #[test]
 fn no_sequence_of_answers_breaks_its_promises() {
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
@@ -263,10 +263,12 @@ fn no_sequence_of_answers_breaks_its_promises() {
             }
             _ => Course::new(any_care(&mut random), SECOND),
         };
-        let (mut is_asked, mut failures) = (false, 0);
+        let (mut is_asked, mut failures, mut times_ready) = (false, 0, 0);
+        let began_ready = course.phase() != Phase::Starting;
         for _ in 0..60 {
             now += Duration::from_millis(random(8000));
             let was_ready = course.phase() != Phase::Starting;
+            let was_late = now >= SECOND * 61;
             let actions = if is_asked && random(8) == 0 {
                 is_asked = false;
                 course.on(Event::NotAsked, now)
@@ -305,20 +307,23 @@ fn no_sequence_of_answers_breaks_its_promises() {
                         assert!(!is_asked, "one question at a time");
                         is_asked = true;
                     }
-                    Action::End(why) => {
+                    Action::End(why) if why.starts_with("unhealthy") => {
                         assert_eq!(action, SickAction::Restart, "{why}");
                         let enough = course.care().health.as_ref().map_or(1, |health| health.retries);
-                        assert!(
-                            !why.starts_with("unhealthy") || failures >= enough,
-                            "{failures} of {enough}"
-                        );
+                        assert!(failures >= enough, "{failures} of {enough}");
+                    }
+                    Action::End(why) => {
+                        assert_eq!(action, SickAction::Restart, "{why}");
+                        assert!(why.starts_with("not ready within") && was_late && !was_ready, "{why}");
                     }
                     Action::Tell(why) => assert_eq!(action, SickAction::None, "{why}"),
-                    Action::Ready | Action::Well => {}
+                    Action::Ready => times_ready += 1,
+                    Action::Well => {}
                 }
             }
             let is_ready = course.phase() != Phase::Starting;
             assert!(is_ready || !was_ready, "what was ready once is not starting");
+            assert_eq!(times_ready, u32::from(is_ready && !began_ready));
             let is_told = action == SickAction::None && course.late.is_some() && !course.has_told;
             let has_nothing_to_ask = course.care().question(course.phase()).is_none();
             assert!(

@@ -35,9 +35,9 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Its user and its group.
-    pub fn numbers(&self) -> Option<(u32, u32)> {
-        Some((self.uid, self.gid))
+    /// Those of its user and of its group.
+    pub fn numbers(&self) -> (u32, u32) {
+        (self.uid, self.gid)
     }
 }
 
