@@ -14,7 +14,7 @@ use super::{
 use crate::{
     backend::Live,
     health::{
-        Asker, Main,
+        Asker, Main, pulse,
         state::{self as health, Action as Finding},
         wait::Waits,
     },
@@ -36,7 +36,7 @@ pub(super) struct Keeper<'a> {
     machine: Machine,
     vitals: Vitals,
     live: Live,
-    /// Why the run is ended, if for its health.
+    /// Why the run is ended, if for its health: as everybody may read it.
     sick: Option<String>,
     /// Whether its start is ended for taking too long.
     is_late: bool,
@@ -310,7 +310,8 @@ impl<'a> Keeper<'a> {
                 Finding::Tell(why) => self.note(&format!("{why}; nothing is done about it (health.action)")),
                 Finding::End(why) => {
                     self.note(&format!("{why}: it is ended"));
-                    self.sick = Some(why);
+                    let told = self.vitals.course().map(|course| pulse::public(course, &why));
+                    self.sick = Some(told.unwrap_or(why));
                     self.happen(Event::Sick);
                 }
             }

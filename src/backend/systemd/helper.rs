@@ -24,7 +24,7 @@ pub const WATCH: &str = "autoglm-boot-watch.service";
 pub struct Helper {
     /// Where the link leads.
     pub target: Option<PathBuf>,
-    /// Whether the version that the link names is there.
+    /// Whether the version that this run would put there is there.
     pub is_there: bool,
     /// Versions that are no longer in use.
     pub stale: Vec<PathBuf>,
@@ -90,19 +90,21 @@ impl Systemd {
             _ => None,
         };
         let files = look.list(&self.helper_folder()).unwrap_or_default();
-        let is_in_use =
-            |path: &PathBuf| *path == self.helper() || Some(path) == target.as_ref() || *path == self.host.program;
+        let wanted = self.wanted_helper(look, target.as_ref());
+        let is_in_use = |path: &PathBuf| {
+            [&self.helper(), &self.host.program, &wanted].contains(&path) || Some(path) == target.as_ref()
+        };
         let unit = render::systemd_watch(self.scope, &self.helper())?;
         let text = look.read(&self.watch_unit()).ok();
         Ok(Helper {
-            wanted: self.wanted_helper(look, target.as_ref()),
-            is_there: target.as_ref().is_some_and(|target| is_whole(look, target)),
+            is_there: is_whole(look, &wanted),
             stale: files.iter().filter(|path| !is_in_use(path)).cloned().collect(),
             has_unit: text.as_deref() == Some(unit.as_bytes()),
             has_other_unit: text.as_ref().is_some_and(|text| text != unit.as_bytes()),
             is_enabled: matches!(look.entry(&self.watch_link()), Ok(Some(_))),
             is_running: self.is_watching(look),
             target,
+            wanted,
         })
     }
 
@@ -114,7 +116,7 @@ impl Systemd {
         }
         let mut steps = Vec::new();
         if helper.target.as_ref() != Some(&helper.wanted) || !helper.is_there {
-            if helper.target.is_none() {
+            if helper.target.is_none() && !helper.is_there {
                 steps.push(Step::Mkdir {
                     path: self.helper_folder(),
                     mode: 0o755,
@@ -125,11 +127,13 @@ impl Systemd {
                     paths: helper.stale.clone(),
                 });
             }
-            steps.push(Step::Copy {
-                from: self.host.program.clone(),
-                path: helper.wanted.clone(),
-                mode: 0o755,
-            });
+            if !helper.is_there {
+                steps.push(Step::Copy {
+                    from: self.host.program.clone(),
+                    path: helper.wanted.clone(),
+                    mode: 0o755,
+                });
+            }
             steps.push(Step::Link {
                 path: self.helper(),
                 target: helper.wanted.file_name().unwrap_or_default().into(),
