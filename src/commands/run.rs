@@ -10,6 +10,7 @@ use crate::{
     cli,
     exit::{Exit, Failure},
     service::{Method, Scope, Service},
+    session,
     supervisor::{
         self, Ended, Rooms, Stage, client,
         crew::{self, Member},
@@ -33,7 +34,8 @@ pub(super) fn run(context: &mut Context, args: &cli::Run) -> Outcome {
     let Some((service, _)) = kept.pop() else {
         return Err(Failure::new(Exit::NotInstalled, "no app is installed"));
     };
-    let backend = Embedded::new(&context.host, service.scope);
+    let scope = ours(context, service.scope)?;
+    let backend = Embedded::new(&context.host, scope);
     if !args.among {
         for loss in backend.render(&service)?.losses {
             context.report.warn(&format!("not expressed as written: {loss}"));
@@ -42,6 +44,21 @@ pub(super) fn run(context: &mut Context, args: &cli::Run) -> Outcome {
     let rooms = backend.rooms(context.system, &service.name);
     let stage = if args.among { Stage::Among } else { Stage::Foreground };
     serve(context, &service, &rooms, stage)
+}
+
+/// In which scope's folders that has its own which is kept in the foreground. On Windows anybody can make a folder of the machine's
+/// records; only an administrator shall.
+fn ours(context: &Context, scope: Scope) -> Result<Scope, Failure> {
+    if context.host.windows.is_none() {
+        return Ok(scope);
+    }
+    if scope == Scope::User || context.system.euid() != 0 {
+        return Ok(Scope::User);
+    }
+    let store = context.host.store(scope);
+    let failed = |error| Failure::new(Exit::Failed, format!("cannot use {}: {error}", store.root().display()));
+    session::make_root(context.system, store.root(), scope).map_err(failed)?;
+    Ok(scope)
 }
 
 fn kept(context: &mut Context, args: &cli::Run) -> Result<Vec<Kept>, Failure> {
@@ -79,12 +96,12 @@ fn together(context: &mut Context, kept: Vec<Kept>) -> Outcome {
             .repair("install one first, or name a manifest: --manifest FILE"));
     };
     let scope = first.scope;
-    let rooms = Embedded::new(&context.host, scope).rooms(context.system, &first.name);
+    let backend = Embedded::new(&context.host, ours(context, scope)?);
+    let rooms = backend.rooms(context.system, &first.name);
     let runs = |(service, _): &&Kept| context.system.is_locked(&rooms.of_other(&service.name).lock);
     if let Some((service, _)) = kept.iter().find(runs) {
         return Err(supervisor::runs_already(&service.name));
     }
-    let backend = Embedded::new(&context.host, scope);
     for (service, _) in &kept {
         for loss in backend.render(service)?.losses {
             let text = format!("{}: not expressed as written: {loss}", service.name);

@@ -137,7 +137,6 @@ impl Embedded {
             return Ok(());
         };
         let own = self.host.user_name();
-        let bare = |name: &str| name.rsplit('\\').next().unwrap_or_default().to_lowercase();
         if bare(user) == bare(&own) {
             return Ok(());
         }
@@ -191,6 +190,11 @@ impl Embedded {
         let text = String::from_utf8_lossy(&last);
         text.lines().map(str::to_owned).collect()
     }
+}
+
+/// The name of an account without its domain, which is not told in one way everywhere.
+fn bare(name: &str) -> String {
+    name.rsplit('\\').next().unwrap_or_default().to_lowercase()
 }
 
 /// The resident size of a process, in bytes.
@@ -331,9 +335,8 @@ impl Backend for Embedded {
             place = anchor.place(look, &store.receipts(look)?);
         }
         let own = self.host.user_name();
-        let session = look
-            .session_user()
-            .filter(|session| self.anchor.is_some() && !session.eq_ignore_ascii_case(&own));
+        let session = look.session_user();
+        let session = session.filter(|session| self.anchor.is_some() && bare(session) != bare(&own));
         Ok(State {
             scope: ScopeState {
                 place,
