@@ -95,7 +95,8 @@ pub fn recover(session: &Session, backend: &dyn Backend, found: &Found, report: 
         return run.close();
     }
     // A kill loses no mark; a power cut may, and an undo of what was not done does no harm.
-    let is_same_boot = intent.boot == journal::boot_id(session.system());
+    let boot = journal::boot_id(session.system());
+    let is_same_boot = !boot.is_empty() && intent.boot == boot; // Windows tells none
     let begun = if is_same_boot {
         found.begun
     } else {

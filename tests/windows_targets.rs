@@ -414,6 +414,33 @@ fn from_the_startup_folder_it_runs_answers_and_leaves_nothing() {
 }
 
 #[test]
+fn an_install_that_is_killed_is_undone_by_the_next_run() {
+    let home = Home::new("w-cut");
+    // It never becomes ready: the install waits.
+    home.manifest_of(
+        "['./tree', '9', 'pids', '2']",
+        "",
+        "[readiness]\ntcp = '127.0.0.1:9'\n[windows]\nmethod = 'startup-folder'\n",
+    );
+    let mut install = home.command(&["install", "-q"]).spawn().unwrap();
+    soon("the app runs", || home.tree().len() == 2);
+    install.kill().unwrap();
+    install.wait().unwrap();
+    assert!(home.run(&["status", "w-cut"], 7).contains("interrupted"));
+    let tree = home.tree();
+    home.manifest("", "[windows]\nmethod = 'startup-folder'\n");
+    let said = home.run(&["install"], 0);
+    assert!(
+        said.contains("an earlier install of w-cut was interrupted: undoing it"),
+        "{said}"
+    );
+    assert!(tree.iter().all(|&pid| !windows::is_alive(pid)), "{tree:?}");
+    assert!(home.answers());
+    home.run(&["uninstall"], 0);
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}
+
+#[test]
 fn what_a_user_switched_off_stays_off() {
     let home = Home::new("w-off");
     home.manifest("", "[windows]\nmethod = 'startup-folder'\n");
