@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::{Check, Finding, Patient, patient::quoted};
+use super::{
+    Check, Finding, Patient,
+    patient::{quoted, small_file},
+};
 use crate::{service::Scope, system::EntryKind, values};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -92,7 +95,7 @@ fn lines(patient: &Patient) -> Vec<Finding> {
     let files = patient.service.environment_files.iter();
     files
         .filter_map(|file| {
-            let bytes = patient.look.read(file).ok()?;
+            let bytes = small_file(patient.look, file)?;
             faults_of(file, &bytes)
         })
         .collect()
@@ -103,7 +106,7 @@ fn faults_of(file: &Path, bytes: &[u8]) -> Option<Finding> {
     let finding = Finding::new(format!("{name} does not say what it means to"));
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         let convert = format!(
-            "iconv -f UTF-16 -t UTF-8 {0} >{0}.new && cat {0}.new >{0} && rm {0}.new",
+            "text=$(iconv -f UTF-16 -t UTF-8 {0}) && printf '%s\\n' \"$text\" >{0}",
             quoted(file)
         );
         return Some(finding.seen("it is UTF-16: systemd reads UTF-8").run(convert));

@@ -116,7 +116,17 @@ fn without_interpreter(patient: &Patient, program: &Path) -> Option<Finding> {
     };
     let finding = Finding::new(format!("{} has no interpreter", program.display())).seen(seen);
     Some(match interpreter_like(patient, &name) {
-        Some(found) => finding.run(format!("sed -i '1s|^#!.*|#!{}|' {}", found.display(), quoted(program))),
+        Some(found) => {
+            let mut script = String::from("1s|^#!.*|#!");
+            for letter in found.to_string_lossy().chars() {
+                if matches!(letter, '\\' | '|' | '&') {
+                    script.push('\\');
+                }
+                script.push(letter);
+            }
+            script.push('|');
+            finding.run(format!("sed -i {} {}", shell_words::quote(&script), quoted(program)))
+        }
         None => finding.by_hand(format!("install {name}")),
     })
 }

@@ -133,8 +133,14 @@ fn apparmor(patient: &Patient) -> Vec<Finding> {
     );
     let mask = field(line, "requested_mask").unwrap_or("r");
     let file = profile.trim_start_matches('/').replace('/', ".");
-    Finding::new(format!("AppArmor's profile {profile} denies the app {name}"))
-        .seen(line.trim())
+    let finding = Finding::new(format!("AppArmor's profile {profile} denies the app {name}")).seen(line.trim());
+    let is_plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "/._@+-".contains(c));
+    if ![name, profile, mask].into_iter().all(is_plain) {
+        return finding
+            .by_hand(format!("allow it in /etc/apparmor.d/local/{file}"))
+            .only();
+    }
+    finding
         .run(format!(
             "echo '{name} {mask},' >>/etc/apparmor.d/local/{file} && apparmor_parser -r /etc/apparmor.d/{file}"
         ))

@@ -12,7 +12,7 @@ use crate::{
     manifest::Problem,
     service::{RunAs, Scope, Service},
     supervisor::environment,
-    system::{Cmd, Output, Probe, Role, User},
+    system::{Cmd, EntryKind, Output, Probe, Role, User},
 };
 
 /// Where the app is known from.
@@ -205,7 +205,7 @@ impl<'a> Patient<'a> {
             };
             let account = self.account().unwrap_or_else(|| self.host.user.clone());
             // Files that cannot be read are a finding of their own.
-            let is_readable = |file: &PathBuf| self.look.read(file).is_ok();
+            let is_readable = |file: &PathBuf| small_file(self.look, file).is_some();
             let files = &self.service.environment_files;
             let known = Service {
                 environment_files: files.iter().filter(|file| is_readable(file)).cloned().collect(),
@@ -218,6 +218,14 @@ impl<'a> Patient<'a> {
             }
         })
     }
+}
+
+/// What is in a file, where it is one, and no larger than a file of settings is: the app's user may have made anything of it.
+pub(super) fn small_file(look: &dyn Probe, file: &Path) -> Option<Vec<u8>> {
+    const MOST: u64 = 1024 * 1024;
+    let entry = look.target(file).ok()??;
+    let is_small = entry.kind == EntryKind::File && entry.len <= MOST;
+    is_small.then(|| look.read(file).ok()).flatten()
 }
 
 /// A path as a shell reads it.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Check, Finding, Patient, patient::quoted};
+use super::{Check, Finding, Patient, patient::quoted, refusals::is_of_the_system};
 use crate::{
     service::RunAs,
     system::{Entry, EntryKind},
@@ -138,9 +138,15 @@ fn read_only(patient: &Patient) -> Vec<Finding> {
         .map(|folder| {
             let entry = patient.look.target(folder).ok().flatten();
             let user = patient.user_name();
-            Finding::new(format!("{user} may not write to {}", folder.display()))
-                .seen(entry.map_or_else(String::new, |entry| described(patient, folder, &entry)))
-                .run(format!("chown {} {}", shell_words::quote(&user), quoted(folder)))
+            let finding = Finding::new(format!("{user} may not write to {}", folder.display()))
+                .seen(entry.map_or_else(String::new, |entry| described(patient, folder, &entry)));
+            if is_of_the_system(folder) {
+                return finding.by_hand(format!(
+                    "name a folder of its own in {}, and make it {user}'s",
+                    folder.display()
+                ));
+            }
+            finding.run(format!("chown -h {} {}", shell_words::quote(&user), quoted(folder)))
         })
         .collect()
 }

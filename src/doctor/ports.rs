@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Check, Finding, Patient};
 use crate::{
+    health::state::Phase,
     service::{Port, Profile, Scope},
     system::{EntryKind, Probe},
 };
@@ -84,6 +85,8 @@ struct Owner {
     pid: u32,
     name: String,
     unit: Option<String>,
+    /// Whether that unit is of a user's service manager.
+    is_users: bool,
 }
 
 fn owner(look: &dyn Probe, socket: &Socket) -> Option<Owner> {
@@ -107,6 +110,7 @@ fn owner(look: &dyn Probe, socket: &Socket) -> Option<Owner> {
         pid,
         name: text("comm"),
         unit: unit_of(&text("cgroup")),
+        is_users: text("cgroup").contains("/user@"),
     })
 }
 
@@ -134,7 +138,11 @@ fn taken(patient: &Patient) -> Vec<Finding> {
             .any(|line| in_use.iter().any(|sign| line.contains(sign)));
     let is_meant = |port: &Port| says_so || port.source.ends_with(" probe");
     let ports: Vec<_> = patient.service.ports().into_iter().filter(is_meant).collect();
-    if ports.is_empty() {
+    // Another process may have the port for it: that of a container, or of a socket unit.
+    let pulse = patient.app.live.pulse.as_ref();
+    let is_well =
+        patient.app.live.is_up() && patient.ending.is_none() && pulse.is_none_or(|pulse| pulse.phase == Phase::Ready);
+    if ports.is_empty() || is_well {
         return Vec::new();
     }
     let sockets = listening(patient.look);
@@ -163,16 +171,33 @@ fn taken(patient: &Patient) -> Vec<Finding> {
         let finding = Finding::new(format!("port {number} is taken by {} ({})", owner.name, owner.pid))
             .seen(format!("the port is from {source}"));
         findings.push(match &owner.unit {
-            Some(unit) => finding
+            _ if owner.pid <= 1 => {
+                finding.by_hand("`systemctl list-sockets` shows for whom; or give the app another port")
+            }
+            Some(unit) if is_of_containers(unit) => finding.by_hand(format!(
+                "a container of {unit} has it: end that one, or give the app another port"
+            )),
+            Some(unit) if owner.is_users == (patient.service.scope == Scope::User) => finding
                 .seen(format!("that process is of {unit}"))
-                .run(format!("systemctl stop {unit}"))
+                .run(format!(
+                    "systemctl {}stop {}",
+                    if owner.is_users { "--user " } else { "" },
+                    shell_words::quote(unit)
+                ))
                 .by_hand("or give the app another port"),
-            None => finding
+            _ => finding
                 .run(format!("kill {}", owner.pid))
                 .by_hand("or give the app another port"),
         });
     }
     findings
+}
+
+/// Whether it is a container engine, all of whose containers would end with it.
+fn is_of_containers(unit: &str) -> bool {
+    ["docker", "containerd", "podman", "crio"]
+        .iter()
+        .any(|engine| unit.starts_with(engine))
 }
 
 fn privileged(patient: &Patient) -> Vec<Finding> {

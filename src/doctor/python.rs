@@ -199,8 +199,13 @@ pub(super) fn with_packages(patient: &Patient, finding: Finding, said: &Said, pa
     }
     let pip = |python: &str| format!("{} -m pip install {packages}", shell_words::quote(python));
     if said.is_environment {
-        let folder = Path::new(&said.executable).parent().unwrap_or(Path::new("/"));
-        return finding.run(patient.as_owner_of(folder, &pip(&said.executable)));
+        // What it says itself of where it lies, counts only where it is not known otherwise.
+        let asked = interpreter(patient).and_then(|own| own.into_iter().next());
+        let python = asked
+            .filter(|own| own.starts_with('/'))
+            .unwrap_or_else(|| said.executable.clone());
+        let folder = Path::new(&python).parent().unwrap_or(Path::new("/"));
+        return finding.run(patient.as_owner_of(folder, &pip(&python)));
     }
     let folder = patient.service.working_directory.join("venv");
     let python = folder.join("bin/python3").to_string_lossy().into_owned();
@@ -209,7 +214,10 @@ pub(super) fn with_packages(patient: &Patient, finding: Finding, said: &Said, pa
         shell_words::quote(&said.executable),
         super::patient::quoted(&folder)
     );
-    let finding = finding.run(make).run(pip(&python));
+    let own = &patient.service.working_directory;
+    let finding = finding
+        .run(patient.as_owner_of(own, &make))
+        .run(patient.as_owner_of(own, &pip(&python)));
     let is_python = interpreter(patient).is_some_and(|own| own.len() == 1 && argv.first() == own.first());
     if is_python {
         let mut words = vec![python];

@@ -125,7 +125,7 @@ fn denied(patient: &Patient) -> Vec<Finding> {
     let there = path
         .ancestors()
         .find(|path| matches!(patient.look.target(path), Ok(Some(_))));
-    let Some(there) = there.filter(|there| !is_of_the_system(there)) else {
+    let Some(there) = there.filter(|there| is_apps(patient, there)) else {
         return finding
             .by_hand(format!("let {user} use {}, or another place", path.display()))
             .only();
@@ -134,15 +134,41 @@ fn denied(patient: &Patient) -> Vec<Finding> {
     let seen = entry.map_or_else(String::new, |entry| super::places::described(patient, there, &entry));
     finding
         .seen(seen)
-        .run(format!("chown {} {}", shell_words::quote(&user), quoted(there)))
+        .run(format!("chown -h {} {}", shell_words::quote(&user), quoted(there)))
         .only()
 }
 
+/// Whether a path lies in what is the app's, and no link on the way leads elsewhere: the app's user may have made it, and it may
+/// be anything that the log names.
+fn is_apps(patient: &Patient, path: &Path) -> bool {
+    let service = patient.service;
+    let mut folders = service.security.writable.iter().chain([&service.working_directory]);
+    let is_below = |folder: &&std::path::PathBuf| path.starts_with(folder);
+    let Some(folder) = folders.find(is_below) else {
+        return false;
+    };
+    let mut below = path.ancestors().take_while(|part| part != folder);
+    let is_link =
+        |part: &Path| matches!(patient.look.entry(part), Ok(Some(entry)) if matches!(entry.kind, EntryKind::Link(_)));
+    !is_of_the_system(path) && !below.any(is_link)
+}
+
 /// Folders that are nobody's to give away.
-fn is_of_the_system(path: &Path) -> bool {
+pub(super) fn is_of_the_system(path: &Path) -> bool {
+    const SHARED: [&str; 7] = [
+        "/var/log",
+        "/var/lib",
+        "/var/cache",
+        "/var/spool",
+        "/var/tmp",
+        "/var/www",
+        "/run/user",
+    ];
     let is_one = |of: &str| path.starts_with(of);
     let is_top = path.components().count() <= 2;
+    let is_shared = SHARED.iter().any(|shared| path == Path::new(shared)) || path.parent() == Some(Path::new("/home"));
     is_top
+        || is_shared
         || ["/etc", "/usr", "/bin", "/sbin", "/lib", "/boot", "/root", "/sys"]
             .into_iter()
             .any(is_one)
@@ -154,10 +180,10 @@ mod tests {
 
     #[test]
     fn what_is_the_systems_is_not_given_away() {
-        for path in ["/", "/srv", "/home", "/etc/x", "/usr/lib/x"] {
+        for path in ["/", "/srv", "/home", "/home/alice", "/var/log", "/etc/x", "/usr/lib/x"] {
             assert!(is_of_the_system(Path::new(path)), "{path}");
         }
-        for path in ["/srv/app", "/home/alice", "/var/lib/app"] {
+        for path in ["/srv/app", "/home/alice/app", "/var/lib/app"] {
             assert!(!is_of_the_system(Path::new(path)), "{path}");
         }
     }

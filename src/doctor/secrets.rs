@@ -1,6 +1,11 @@
 //! Secrets that others can read.
 
-use super::{Check, Finding, Patient, patient::quoted, places::described, program::list};
+use super::{
+    Check, Finding, Patient,
+    patient::{quoted, small_file},
+    places::described,
+    program::list,
+};
 use crate::{platform, supervisor::environment};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -101,16 +106,16 @@ fn secrets(patient: &Patient) -> Vec<Finding> {
     for place in &seen {
         finding = finding.seen(place);
     }
-    let mut files: Vec<_> = service
-        .environment_files
-        .iter()
-        .map(|file| file.to_string_lossy().into_owned())
-        .collect();
     let file = service.manifest.with_file_name("secrets.env");
-    files.push(file.to_string_lossy().into_owned());
+    if matches!(patient.look.entry(&file), Ok(None)) {
+        finding = finding.run(format!("install -m 600 /dev/null {}", quoted(&file)));
+    }
+    if !service.environment_files.contains(&file) {
+        let files = service.environment_files.iter().chain([&file]);
+        let files: Vec<_> = files.map(|file| file.to_string_lossy().into_owned()).collect();
+        finding = finding.edit(patient, "service.environment_files", list(&files));
+    }
     finding
-        .run(format!("install -m 600 /dev/null {}", quoted(&file)))
-        .edit(patient, "service.environment_files", list(&files))
         .by_hand("write it into that file as KEY=value, and take it out of the manifest")
         .by_hand("or let systemd hand it over: [raw.systemd.Service] LoadCredential = \"NAME:/etc/credstore/NAME\", read from $CREDENTIALS_DIRECTORY/NAME")
         .only()
@@ -124,7 +129,7 @@ fn readable(patient: &Patient) -> Vec<Finding> {
             if entry.mode & 0o004 == 0 {
                 return None;
             }
-            let text = patient.look.read(file).ok()?;
+            let text = small_file(patient.look, file)?;
             let variables = environment::parse(&String::from_utf8_lossy(&text), platform::HAS_SHELL_ESCAPES);
             let named: Vec<_> = variables
                 .into_iter()

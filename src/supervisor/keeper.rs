@@ -43,6 +43,7 @@ pub(super) struct Keeper<'a> {
     is_renewed: bool,
     /// The variables of what was started last.
     environment: Arc<[(OsString, OsString)]>,
+    notes: Option<mpsc::SyncSender<String>>,
     output: Pipe,
 }
 
@@ -72,6 +73,7 @@ impl<'a> Keeper<'a> {
             is_late: false,
             is_renewed: false,
             environment: Arc::default(),
+            notes: telling::notes(&output),
             output,
         }
     }

@@ -37,7 +37,7 @@ use state::{Event, Outcome};
 
 /// Every process of an app carries this variable, its value being the app's status file: what a killed supervisor left
 /// behind is found by it.
-const MARK: &str = "AUTOGLM_BOOT_STATUS";
+pub(crate) const MARK: &str = "AUTOGLM_BOOT_STATUS";
 /// Between two looks at a process tree that is to end.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long the end waits for those who read the output.

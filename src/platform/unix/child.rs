@@ -18,7 +18,7 @@ use nix::{
 };
 
 use super::euid;
-use crate::{health::Being, system::Cmd};
+use crate::{health::Being, supervisor::MARK, system::Cmd};
 
 /// Whether a supervisor can run an app as somebody else: root can.
 pub const CAN_BE_ANYBODY: bool = true;
@@ -166,6 +166,7 @@ pub fn start_detached(cmd: &Cmd) -> io::Result<String> {
     command
         .args(&cmd.args)
         .envs(cmd.env.iter().map(|(key, value)| (key, value)))
+        .env_remove(MARK) // an app may start another: that one is not its own
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)

@@ -118,6 +118,9 @@ fn stat(pid: u32) -> Option<(char, u32)> {
 /// Every other process that carries the variable in its environment, as far as we may see that.
 pub fn marked(variable: &str, value: &str) -> Vec<u32> {
     let mark = format!("{variable}={value}");
+    // What runs in a container has its own folders, and may have the same name.
+    let own_space = fs::read_link("/proc/self/ns/pid").ok();
+    let is_here = |pid: &u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok() == own_space;
     let is_marked = |pid: &u32| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment
@@ -127,7 +130,7 @@ pub fn marked(variable: &str, value: &str) -> Vec<u32> {
     let own = std::process::id();
     processes()
         .into_iter()
-        .filter(|pid| *pid != own && is_marked(pid))
+        .filter(|pid| *pid != own && is_marked(pid) && is_here(pid))
         .collect()
 }
 

@@ -17,7 +17,7 @@ use windows_sys::Win32::{
         DACL_SECURITY_INFORMATION, GetSecurityDescriptorDacl, InitializeAcl, PROTECTED_DACL_SECURITY_INFORMATION,
         PSECURITY_DESCRIPTOR, SECURITY_ATTRIBUTES, UNPROTECTED_DACL_SECURITY_INFORMATION,
     },
-    Storage::FileSystem::CreateDirectoryW,
+    Storage::FileSystem::{CreateDirectoryW, FILE_ATTRIBUTE_REPARSE_POINT},
 };
 
 use super::{own_account, owner, succeeded, wide};
@@ -138,6 +138,7 @@ fn make(folder: &Path) -> io::Result<()> {
 /// Whom a file, or a folder and all that is in it, is for, beside the administrators and the system.
 pub fn share(folder: &Path, share: &Share) -> io::Result<()> {
     let access = Access::shared(share)?;
+    leads_nowhere(folder)?;
     set_list(&wide(folder)?, access.list()?, PROTECTED_DACL_SECURITY_INFORMATION)?;
     if !folder.is_dir() {
         return Ok(());
@@ -145,13 +146,25 @@ pub fn share(folder: &Path, share: &Share) -> io::Result<()> {
     let inherited = empty_list()?;
     for entry in fs::read_dir(folder)? {
         // What an account has made that it was for before, it may have kept for itself.
+        let path = entry?.path();
+        leads_nowhere(&path)?;
         set_list(
-            &wide(entry?.path())?,
+            &wide(path)?,
             inherited.as_ptr().cast(),
             UNPROTECTED_DACL_SECURITY_INFORMATION,
         )?;
     }
     Ok(())
+}
+
+/// An account may have put a junction, or a link, where something of its own was: what that leads to is not for it.
+fn leads_nowhere(path: &Path) -> io::Result<()> {
+    use std::os::windows::fs::MetadataExt as _;
+    if fs::symlink_metadata(path)?.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT == 0 {
+        return Ok(());
+    }
+    let message = format!("{} leads elsewhere: look at it, and remove it", path.display());
+    Err(io::Error::other(message))
 }
 
 /// A list without an entry of its own: what is inherited is all there is.

@@ -25,7 +25,12 @@ use windows_sys::Win32::{
 };
 
 use super::{Job, Pipe, console, signals};
-use crate::{health::Being, platform::Caught, supervisor::state::End, system::Cmd};
+use crate::{
+    health::Being,
+    platform::Caught,
+    supervisor::{MARK, state::End},
+    system::Cmd,
+};
 
 /// Whom a process runs as: always whom we run as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,6 +199,7 @@ pub fn start_detached(cmd: &Cmd) -> io::Result<String> {
     command
         .args(cmd.words())
         .envs(cmd.env.iter().map(|(key, value)| (key, value)))
+        .env_remove(MARK) // an app may start another: that one is not its own
         .current_dir(super::known_folder(super::Known::System)?)
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)

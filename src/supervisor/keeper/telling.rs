@@ -1,13 +1,17 @@
 //! How the app is, for whoever asks: in systemd's words, in a small file; and in its log what is not its own doing.
 
-use std::path::Path;
+use std::{
+    io::{PipeWriter, Write as _},
+    path::Path,
+    sync::mpsc,
+};
 
 use super::Keeper;
 use crate::{
     backend::evidence,
     health::pulse::Pulse,
     plan::Span,
-    platform::{self, Told},
+    platform::{self, Pipe, Told},
     service::StartType,
     supervisor::{
         Stage, crew,
@@ -15,16 +19,26 @@ use crate::{
     },
 };
 
+/// Writes notes into the app's output on a thread of its own: where nobody reads that, the keeper does not stand still.
+pub(super) fn notes(output: &Pipe) -> Option<mpsc::SyncSender<String>> {
+    const WAITING: usize = 64;
+    const STACK: usize = 64 * 1024;
+    let mut output = PipeWriter::from(output.try_clone().ok()?);
+    let (sender, notes) = mpsc::sync_channel::<String>(WAITING);
+    let write = move || {
+        for note in notes {
+            let _ = output.write_all(note.as_bytes()); // nobody reads it any more
+        }
+    };
+    let thread = std::thread::Builder::new().name("notes".into()).stack_size(STACK);
+    thread.spawn(write).ok().map(|_| sender)
+}
+
 impl Keeper<'_> {
     /// Says in its log what a supervisor does.
     pub(super) fn note(&self, text: &str) {
-        use std::io::Write as _;
-        if let Ok(fd) = self.output.try_clone() {
-            let _ = writeln!(
-                std::io::PipeWriter::from(fd),
-                "[autoglm-boot] {}: {text}",
-                self.service.name
-            ); // the log says what it can
+        if let Some(notes) = &self.notes {
+            let _ = notes.try_send(format!("[autoglm-boot] {}: {text}\n", self.service.name)); // the log says what it can
         }
     }
 
