@@ -29,6 +29,8 @@ pub enum Word {
     Disabled,
     /// Not running, but starts at boot.
     Stopped,
+    /// Whether it runs is not known: whoever started it does not tell.
+    Unknown,
     /// On its way up.
     Starting,
     /// Runs; whether it is ready is not known (no probe, and it has not settled; or the probe may not be asked by this user).
@@ -52,6 +54,7 @@ impl fmt::Display for Word {
             Self::Installing => "being installed",
             Self::Disabled => "disabled",
             Self::Stopped => "stopped",
+            Self::Unknown => "unknown",
             Self::Starting => "starting",
             Self::Running => "running",
             Self::Ready => "ready",
@@ -67,9 +70,12 @@ impl Word {
     pub fn exit(self) -> Exit {
         match self {
             Self::Running | Self::Ready => Exit::Ok,
-            Self::Starting | Self::Unhealthy | Self::Restarting | Self::Installing | Self::InterruptedInstall => {
-                Exit::NotReady
-            }
+            Self::Starting
+            | Self::Unhealthy
+            | Self::Restarting
+            | Self::Installing
+            | Self::InterruptedInstall
+            | Self::Unknown => Exit::NotReady,
             Self::Disabled | Self::Stopped | Self::Failed => Exit::NotRunning,
             Self::NotInstalled | Self::Foreign => Exit::NotInstalled,
         }
@@ -248,6 +254,10 @@ fn word(seen: &Seen) -> (Word, String) {
         ),
         "activating" => (Word::Starting, live.sub.clone()),
         "deactivating" => (Word::Stopped, "stopping".into()),
+        "unknown" => (
+            Word::Unknown,
+            "whether it runs is not known: the Task Scheduler does not tell".into(),
+        ),
         _ if live.is_enabled() => (Word::Stopped, end),
         _ => (Word::Disabled, "does not run, and does not start at boot".into()),
     }
@@ -286,6 +296,10 @@ fn active(seen: &Seen, receipt: &Receipt) -> (Word, String) {
         Answer::Unasked if receipt.is_watched => (
             Word::Running,
             "whether it is ready is not known: nobody watches it, and its probe may hold secrets".into(),
+        ),
+        Answer::Unasked if seen.live.active_since.is_none() => (
+            Word::Running,
+            "whether it is ready is not known: its probe may hold secrets, and nobody watches it".into(),
         ),
         Answer::Unasked if age >= receipt.readiness.settle => (Word::Ready, String::new()),
         Answer::Unasked => (

@@ -313,14 +313,118 @@ fn a_task_at_the_logon_is_the_users_own() {
     assert!(is_empty(&tasks));
 }
 
+/// One process, which a task starts itself: it answers with the pid that it wrote down.
+fn bare(home: &Home, port: &str, more: &str) {
+    let command = format!("['./tree', '{}', 'pids', 'alone']", home.port());
+    let readiness = format!("[readiness]\nhttp = 'http://127.0.0.1:{port}/'\n");
+    let limit = if port == "9" { "start_timeout = '1s'" } else { "" };
+    let service = &format!("user = 'SYSTEM'\n{limit}");
+    home.manifest_of(&command, service, &format!("{readiness}{more}"));
+}
+
+#[test]
+fn what_a_task_starts_itself_is_run_ended_and_told_as_it_is() {
+    let Some(tasks) = double() else { return };
+    let home = Home::new("w-bare").of_machine();
+    let port = home.port().to_string();
+    bare(&home, &port, "[windows]\nsupervised = false\n");
+    let said = home.run(&["install"], 0);
+    assert!(said.contains("w-bare: installed and ready"), "{said}");
+    assert!(said.contains("[logging]: what the app says is not kept"), "{said}");
+    let calls = || fs::read_to_string(tasks.join("calls")).unwrap();
+    assert!(calls().contains("/run /tn w-bare"), "{}", calls());
+    assert!(
+        of_machine()
+            .iter()
+            .all(|path| path.extension().is_none_or(|end| end != "exe"))
+    );
+    assert!(home.run(&["install"], 0).contains("unchanged"));
+    let said = home.run(&["status"], 0);
+    assert!(said.starts_with("w-bare: ready") && !said.contains("process"), "{said}");
+    assert!(home.run(&["logs"], 1).contains("what it says is not kept"));
+    let other = Home::new("w-needs").of_machine();
+    other.manifest("user = 'SYSTEM'", "[dependencies]\nrequires = ['w-bare']\n");
+    let said = other.run(&["install"], 1);
+    assert!(said.contains("nothing would tell it when w-bare is ready"), "{said}");
+
+    let [first] = home.tree()[..] else {
+        panic!("one process")
+    };
+    assert!(home.run(&["stop"], 0).contains("stopped"));
+    assert!(calls().contains("/end /tn w-bare") && !windows::is_alive(first));
+    assert!(home.run(&["status"], 3).contains("stopped"));
+    home.run(&["start"], 0);
+
+    // One that is never ready is undone: the one before is back, and runs.
+    let installed = fs::read(tasks.join("w-bare.xml")).unwrap();
+    bare(&home, "9", "[windows]\nsupervised = false\ndelay = '9s'\n");
+    let said = home.run(&["install"], 1);
+    assert!(said.contains("the earlier version is back"), "{said}");
+    assert_eq!(fs::read(tasks.join("w-bare.xml")).unwrap(), installed);
+    assert!(home.answers());
+    home.crash();
+    soon("its end is told", || home.status() == 3);
+    let said = home.run(&["status"], 3);
+    assert!(said.contains("failed") && said.contains("exit status 3"), "{said}");
+    home.run(&["uninstall"], 0);
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+    assert!(is_empty(&tasks), "{:?}", all_below(&tasks));
+
+    // Of a first install that fails, nothing is left, and nothing runs.
+    let said = home.run(&["install"], 1);
+    assert!(said.contains("nothing is left of it"), "{said}");
+    assert!(!home.answers() && home.tree().is_empty());
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+    assert!(is_empty(&tasks), "{:?}", all_below(&tasks));
+}
+
+#[test]
+fn an_app_comes_under_our_supervisor_and_leaves_it_again() {
+    let Some(tasks) = double() else { return };
+    let home = Home::new("w-turn").of_machine();
+    let port = home.port().to_string();
+    bare(&home, &port, "[windows]\nsupervised = false\n");
+    home.run(&["install"], 0);
+    let alone = home.tree()[0];
+    bare(&home, &port, "");
+    let said = home.run(&["install", "--no-start"], 1);
+    assert!(said.contains("changes while it runs"), "{said}");
+    assert!(home.run(&["install"], 0).contains("updated and ready"));
+    assert!(!windows::is_alive(alone) && home.answers());
+    assert!(home.run(&["status"], 0).contains("process"), "its supervisor knows it");
+    let kept = home.tree()[0];
+    // One that would be bare and is never ready: back under its supervisor.
+    bare(&home, "9", "[windows]\nsupervised = false\n");
+    let said = home.run(&["install"], 1);
+    assert!(said.contains("the earlier version is back"), "{said}");
+    assert!(!windows::is_alive(kept), "{said}");
+    assert!(home.answers(), "{said}");
+    assert!(home.run(&["status"], 0).contains("process"));
+    bare(&home, &port, "[windows]\nsupervised = false\n");
+    assert!(home.run(&["install"], 0).contains("updated and ready"));
+    assert!(!home.run(&["status"], 0).contains("process"));
+    assert!(
+        of_machine()
+            .iter()
+            .all(|path| path.extension().is_none_or(|end| end != "exe"))
+    );
+    home.run(&["uninstall"], 0);
+    assert!(!home.answers());
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+    assert!(is_empty(&tasks), "{:?}", all_below(&tasks));
+}
+
 #[test]
 fn what_cannot_be_installed_is_told_and_nothing_is_changed() {
     let home = Home::new("w-refused");
     home.manifest("", "[windows]\nmethod = 'startup-folder'\nsupervised = false\n");
-    assert!(
-        home.run(&["install"], 1)
-            .contains("windows.supervised = false is rendered")
-    );
+    let said = home.run(&["install"], 1);
+    assert!(said.contains("nothing would tell whether the app runs"), "{said}");
+    let bare = "[windows]\ntrigger = 'logon'\nsupervised = false\n";
+    home.manifest("type = 'oneshot'", bare);
+    assert!(home.run(&["install"], 1).contains("whether it has done its work"));
+    home.manifest_of("['./tree', '9', 'pids']", "", bare);
+    assert!(home.run(&["install"], 1).contains("without a probe"));
     home.manifest("", "[windows]\ntrigger = 'logon'\n");
     let machine = Home::new("w-refused").of_machine();
     machine.manifest("", "[windows]\ntrigger = 'logon'\n");
@@ -399,8 +503,8 @@ fn from_the_startup_folder_it_runs_answers_and_leaves_nothing() {
         assert!(platform::run(&cmd, &|| false).unwrap().is_ok());
         soon("it answers", || home.answers());
         soon("it is ready", || home.status() == 0);
+        soon("all three have written their numbers", || home.tree().len() == 3);
         let tree = home.tree();
-        assert_eq!(tree.len(), 3);
         windows::kill(tree[0]);
         soon("it is started again", || home.answers() && !windows::is_alive(tree[1]));
     }

@@ -228,7 +228,8 @@ impl AppState {
     /// Whether what runs is still what an install with `--no-start` has left running.
     pub fn is_behind(&self) -> bool {
         let due = self.receipt.as_ref().and_then(|receipt| receipt.restart_due);
-        due.is_some() && due == self.live.active_since && self.live.is_up()
+        let since = self.live.active_since.or(Some(Duration::ZERO)); // what nobody tells was written down so
+        due.is_some() && due == since && self.live.is_up()
     }
 
     /// Whether what was installed was changed by hand since, or removed.

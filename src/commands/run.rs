@@ -150,7 +150,11 @@ pub(super) fn control(context: &mut Context, args: &cli::Supervisor) -> Outcome 
         cli::SupervisorVerb::Restart => client::restart(context.system, &in_background, &rooms, patience)?,
         cli::SupervisorVerb::Await => {
             if let Some(anchor) = Anchor::new(&context.host, Method::Task, scope) {
-                client::begun(context.system, &rooms, &anchor, name)?;
+                if service.is_some_and(|service| anchor.is_bare(&service)) {
+                    client::begun_bare(context.system, &anchor, name)?;
+                } else {
+                    client::begun(context.system, &rooms, &anchor, name)?;
+                }
             }
         }
         cli::SupervisorVerb::Serve => {

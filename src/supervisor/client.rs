@@ -49,11 +49,27 @@ pub fn start(system: &dyn System, serve: &Cmd, rooms: &Rooms) -> Result<(), Fail
 /// Waits until the Task Scheduler has begun a supervisor. It starts none while it believes that the one before still runs: then it
 /// is asked again.
 pub fn begun(system: &dyn System, rooms: &Rooms, anchor: &Anchor, app: &str) -> Result<(), Failure> {
+    until_begun(system, anchor, app, &|_| live(rooms, system).is_some())
+}
+
+/// The same of an app that a task starts itself.
+pub fn begun_bare(system: &dyn System, anchor: &Anchor, app: &str) -> Result<(), Failure> {
+    let before = anchor.last_result(system, app);
+    let has_begun = |waited| anchor.has_begun_bare(system, app, before, waited);
+    until_begun(system, anchor, app, &has_begun)
+}
+
+fn until_begun(
+    system: &dyn System,
+    anchor: &Anchor,
+    app: &str,
+    has_begun: &dyn Fn(Duration) -> bool,
+) -> Result<(), Failure> {
     const PATIENCE: Duration = Duration::from_secs(30);
     const AGAIN: Duration = Duration::from_secs(3);
     let start = system.monotonic();
     let mut asked = start;
-    while live(rooms, system).is_none() {
+    while !has_begun(system.monotonic().saturating_sub(start)) {
         let now = system.monotonic();
         if now.saturating_sub(start) > PATIENCE || system.interrupted().is_some() {
             let last = anchor.last_result(system, app);

@@ -35,6 +35,8 @@ mod double {
     const DISABLED: u32 = 0x8004_1326;
     const RUNNING: u32 = 0x0004_1301;
     const NEVER: u32 = 0x0004_1303;
+    const ENDED: u32 = 0x0004_1306;
+    const IDLE: u32 = 0x8004_130b;
 
     pub(super) fn run() -> u32 {
         let words: Vec<String> = std::env::args().skip(1).collect();
@@ -90,12 +92,14 @@ mod double {
                 }
             }
             "/end" => {
-                if let Some(pid) = is_running(&folder, &name) {
-                    Command::new("taskkill")
-                        .args(["/f", "/pid", &pid.to_string()])
-                        .output()
-                        .unwrap();
-                }
+                let Some(pid) = is_running(&folder, &name) else {
+                    return IDLE;
+                };
+                fs::write(folder.join(format!("{name}.end")), "").unwrap();
+                Command::new("taskkill")
+                    .args(["/f", "/pid", &pid.to_string()])
+                    .output()
+                    .unwrap();
             }
             "/change" => {
                 let (from, to) = if has("/disable") {
@@ -154,10 +158,12 @@ mod double {
         let running = folder.join(format!("{name}.running"));
         fs::write(&running, child.id().to_string()).unwrap();
         let code = child.wait().unwrap().code().unwrap().cast_unsigned();
-        fs::remove_file(running).unwrap();
+        let is_ended = fs::remove_file(folder.join(format!("{name}.end"))).is_ok();
+        let code = if is_ended { ENDED } else { code };
         if folder.join(format!("{name}.xml")).exists() {
             fs::write(result, code.to_string()).unwrap();
         }
+        fs::remove_file(running).unwrap();
         0
     }
 

@@ -1,5 +1,5 @@
 //! An app for tests on Windows: a tree of three processes, whose first answers HTTP. `tree PORT FILE`: every process of it writes
-//! its number into the file. `/crash` ends the first with status 3, `/say/WORD` has it say a line, `/env/NAME` asks for a variable.
+//! its number into the file; with `alone` behind it, it is one. `/crash` ends the first with status 3, `/say/WORD` has it say a line, `/env/NAME` asks for a variable.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -20,11 +20,15 @@ use std::{
 fn main() {
     let words: Vec<String> = std::env::args().collect();
     let (port, file) = (&words[1], &words[2]);
-    let level: u32 = words.get(3).map_or(1, |level| level.parse().unwrap());
+    let is_alone = words.get(3).is_some_and(|word| word == "alone");
+    let level: u32 = words
+        .get(3)
+        .filter(|_| !is_alone)
+        .map_or(1, |level| level.parse().unwrap());
     let mut list = fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
     writeln!(list, "{}", std::process::id()).unwrap();
     drop(list);
-    if level < 3 {
+    if level < 3 && !is_alone {
         let own = std::env::current_exe().unwrap();
         let next = (level + 1).to_string();
         Command::new(own).args([port, file, &next]).spawn().unwrap();

@@ -52,6 +52,11 @@ impl Home {
         self.folder.path().join(name)
     }
 
+    /// Where its app is to answer.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Installed for the machine.
     pub fn of_machine(mut self) -> Self {
         self.scope = "--system";

@@ -149,6 +149,12 @@ impl Embedded {
     }
 
     fn live(&self, look: &dyn Probe, app: &str) -> Live {
+        if let Some(anchor) = self.bare(look, app) {
+            return Live {
+                enabled: "disabled".into(),
+                ..anchor.live_bare(look, app)
+            };
+        }
         let rooms = self.own_rooms(look, app);
         let is_installed = self.is_installed(look, app);
         let mut live = client::live(&rooms, look).unwrap_or_else(|| Live {
@@ -166,6 +172,13 @@ impl Embedded {
         live.memory = live.pid.and_then(|pid| resident(look, pid));
         live.enabled = "disabled".into();
         live
+    }
+
+    /// What starts an app itself, where it is installed so.
+    fn bare(&self, look: &dyn Probe, app: &str) -> Option<&Anchor> {
+        let anchor = self.anchor.as_ref().filter(|anchor| anchor.method == Method::Task)?;
+        let service = self.store().service(app, look)?;
+        anchor.is_bare(&service).then_some(anchor)
     }
 
     /// The same, with what begins it.
@@ -419,6 +432,13 @@ impl Backend for Embedded {
                 "--since needs the journal of systemd, which does not run here",
             )
             .repair("use -n N"));
+        }
+        if self.bare(look, unit).is_some() {
+            let message = format!(
+                "{unit}: what it says is not kept: a task starts it without our supervisor (windows.supervised = false)"
+            );
+            return Err(Failure::new(Exit::Failed, message)
+                .repair("leave windows.supervised out and install it again, or let the app write a log of its own"));
         }
         Ok(Logs::Supervisor(self.rooms(look, unit)))
     }

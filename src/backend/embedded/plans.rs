@@ -46,8 +46,10 @@ impl Embedded {
         if record != scope.record {
             plan.shared([receipt::write(store.record_path(), &record, 0o644)?]);
         }
+        let has_supervised = wanted.iter().any(|wanted| !self.is_bare(&wanted.service));
         if let Some(anchor) = &self.anchor {
-            plan.shared(anchor.put_program(state));
+            anchor.refuse_waiting(wanted, state)?;
+            plan.shared(has_supervised.then(|| anchor.put_program(state)).into_iter().flatten());
         }
         // The undo of all that was written comes before a start of what was there.
         let pairs = || wanted.iter().zip(apps);
@@ -61,7 +63,7 @@ impl Embedded {
                 plan.of(&wanted.service.name, anchor.bring_back(app, &wanted.service.name));
             }
             if Self::restarts(Self::writes(wanted, app), app, options) {
-                plan.of(&wanted.service.name, self.revival(app));
+                plan.of(&wanted.service.name, self.revival(app, Some(&wanted.service)));
             }
         }
         let mut waits = Vec::new();
@@ -95,7 +97,7 @@ impl Embedded {
         }
         if self.anchor.is_some() && !plan.is_empty() {
             let names: Vec<_> = wanted.iter().map(|wanted| wanted.service.name.as_str()).collect();
-            plan.shared(Anchor::sweep(state, &names, true));
+            plan.shared(Anchor::sweep(state, &names, has_supervised));
         }
         Ok(plan)
     }
@@ -150,10 +152,16 @@ impl Embedded {
     fn start_steps(&self, wanted: &Wanted, app: &AppState, options: &Install) -> Vec<Step> {
         let name = &wanted.service.name;
         if Self::restarts(Self::writes(wanted, app), app, options) {
-            self.again(name, None)
+            self.again(name, None, (self.was_bare(app), self.is_bare(&wanted.service)))
         } else if options.start && !app.live.is_up() {
-            let mut steps = vec![Step::run(self.supervisor("stop", name)).on_undo()];
-            steps.extend(self.begin(name, &app.live, None));
+            let kinds @ (was_bare, is_bare) = (self.was_bare(app), self.is_bare(&wanted.service));
+            let undo = self.stop(name, is_bare).into_iter().rev();
+            let mut steps: Vec<_> = undo.map(Step::on_undo).collect();
+            steps.extend(if was_bare && !is_bare {
+                self.again(name, None, kinds)
+            } else {
+                self.begin(name, &app.live, None, is_bare)
+            });
             steps
         } else {
             Vec::new()
@@ -161,21 +169,41 @@ impl Embedded {
     }
 
     /// Starts an app that does not run; `program`: ours, as it was started before.
-    fn begin(&self, name: &str, live: &Live, program: Option<&PathBuf>) -> Vec<Step> {
+    fn begin(&self, name: &str, live: &Live, program: Option<&PathBuf>, is_bare: bool) -> Vec<Step> {
         match &self.anchor {
             None => vec![Step::run(self.supervisor("start", name))],
             // What a supervisor left that has failed, or was killed, would be taken for the word of the new one.
-            Some(_) if live.active == "failed" => self.again(name, program),
+            Some(_) if live.active == "failed" && !is_bare => self.again(name, program, (false, false)),
             Some(anchor) => anchor.begin(name, program, &|verb| self.supervisor(verb, name)),
         }
     }
 
-    /// Stops it, and starts it anew.
-    fn again(&self, name: &str, program: Option<&PathBuf>) -> Vec<Step> {
+    fn is_bare(&self, service: &Service) -> bool {
+        self.anchor.as_ref().is_some_and(|anchor| anchor.is_bare(service))
+    }
+
+    fn was_bare(&self, app: &AppState) -> bool {
+        app.service().is_some_and(|service| self.is_bare(service))
+    }
+
+    /// Stops it; returns when it has ended.
+    fn stop(&self, name: &str, is_bare: bool) -> Vec<Step> {
+        match &self.anchor {
+            Some(anchor) if is_bare => anchor.end_bare(name),
+            _ => vec![Step::run(self.supervisor("stop", name))],
+        }
+    }
+
+    /// Stops it, and starts it anew: whether it was bare, and is then.
+    fn again(&self, name: &str, program: Option<&PathBuf>, (was_bare, is_bare): (bool, bool)) -> Vec<Step> {
         let Some(anchor) = &self.anchor else {
             return vec![Step::run(self.supervisor("restart", name))];
         };
-        let mut steps = vec![Step::run(self.supervisor("stop", name))];
+        let mut steps = self.stop(name, was_bare);
+        if was_bare != is_bare {
+            // The Task Scheduler starts nothing while it believes that the one before runs; what a supervisor left, is old.
+            steps.extend(self.stop(name, is_bare));
+        }
         steps.extend(anchor.begin(name, program, &|verb| self.supervisor(verb, name)));
         steps
     }
@@ -208,12 +236,13 @@ impl Embedded {
         let mut receipt = self.receipt(&wanted.service, &receipt::to_json(&version)?, options);
         if let (Some(anchor), Some(artefact)) = (&self.anchor, artefact) {
             version.rendered.clone_from(&artefact.text);
-            anchor.note(&mut receipt, artefact);
+            anchor.note(&wanted.service, &mut receipt, artefact);
         } else if let Some(old) = app.receipt.as_ref().filter(|_| !Self::writes(wanted, app)) {
             receipt.digest.clone_from(&old.digest);
         }
         if !options.start && app.live.is_up() && (Self::writes(wanted, app) || app.is_behind()) {
-            receipt.restart_due = app.live.active_since;
+            // Of what is bare nothing tells since when it runs.
+            receipt.restart_due = app.live.active_since.or(self.was_bare(app).then_some(Duration::ZERO));
         }
         receipt.made = wanted.made(app.receipt.as_ref());
         let mut records = history::record(&self.store(), &version, app, receipt, wanted.again)?;
@@ -241,7 +270,7 @@ impl Embedded {
     }
 
     /// What starts the earlier version again after an undo, and sees that it runs.
-    fn revival(&self, state: &AppState) -> Vec<Step> {
+    fn revival(&self, state: &AppState, new: Option<&Service>) -> Vec<Step> {
         let unit = state.live.unit.clone();
         let ready = state.receipt.as_ref().filter(|_| state.live.active == "active");
         let (condition, deadline) = match ready {
@@ -252,7 +281,10 @@ impl Embedded {
             None => (Condition::Running { unit: unit.clone() }, SLACK),
         };
         let program = state.receipt.as_ref().and_then(|receipt| receipt.program.as_ref());
-        let again = self.again(&unit, program).into_iter();
+        let was_bare = self.was_bare(state);
+        // What runs by then may be of the other kind.
+        let is_bare = new.map_or(was_bare, |service| self.is_bare(service));
+        let again = self.again(&unit, program, (is_bare, was_bare)).into_iter();
         again
             .chain([Step::Await { condition, deadline }])
             .map(Step::on_rollback)
@@ -281,11 +313,11 @@ impl Embedded {
         let mut steps = Vec::new();
         steps.extend(self.anchor.as_ref().and_then(|anchor| anchor.bring_back(app, name)));
         if app.live.is_up() {
-            steps.extend(self.revival(app));
+            steps.extend(self.revival(app, None));
         }
         let service = app.service();
         let timeout = service.map_or(Duration::from_secs(90), |service| service.stop_timeout);
-        steps.push(Step::run(self.supervisor("stop", name)));
+        steps.extend(self.stop(name, self.was_bare(app)));
         steps.push(Step::Await {
             condition: Condition::Stopped { unit: name.clone() },
             deadline: timeout + SLACK,
@@ -312,14 +344,15 @@ impl Embedded {
 
     /// Start, stop or restart of what is installed.
     pub(super) fn plan_control(&self, verb: Control, receipt: &Receipt, live: &Live, wait: Option<Duration>) -> Plan {
-        let name = &receipt.name;
+        let (name, program) = (&receipt.name, receipt.program.as_ref());
+        let is_bare = self.anchor.as_ref().is_some_and(|anchor| anchor.is_bare_by(receipt));
         let mut steps = Vec::new();
         let mut restarts = 0;
         match verb {
-            Control::Stop if live.is_up() => steps.push(Step::run(self.supervisor("stop", name))),
-            Control::Start if !live.is_up() => steps.extend(self.begin(name, live, receipt.program.as_ref())),
+            Control::Stop if live.is_up() || live.active == "unknown" => steps.extend(self.stop(name, is_bare)),
+            Control::Start if !live.is_up() => steps.extend(self.begin(name, live, program, is_bare)),
             Control::Start if !live.is_between_restarts() => restarts = live.restarts,
-            Control::Start | Control::Restart => steps.extend(self.again(name, receipt.program.as_ref())),
+            Control::Start | Control::Restart => steps.extend(self.again(name, program, (is_bare, is_bare))),
             Control::Stop => {}
         }
         if let Some(deadline) = wait

@@ -13,6 +13,7 @@ use crate::{
     system::{Cmd, Folders, Probe},
 };
 
+mod bare;
 mod place;
 mod steps;
 pub mod tasks;
@@ -208,9 +209,9 @@ impl Anchor {
         self.task(app).run()
     }
 
-    /// Whether an app of this receipt is begun by this program as it is now.
-    fn is_current(&self, receipt: &Receipt) -> bool {
-        receipt.program.as_ref() == Some(&self.program)
+    /// Whether an app of this receipt is begun by this program as it is now; by none of ours if it is bare.
+    fn is_current(&self, service: &Service, receipt: &Receipt) -> bool {
+        receipt.program.as_ref() == Some(&self.program).filter(|_| !self.is_bare(service))
     }
 
     /// Whether it has to be written, or registered, anew. One that was disabled has to, to be started at all.
@@ -220,7 +221,10 @@ impl Anchor {
             return true;
         }
         let is_same = matches!(&app.at_path, Some(AtPath::File(bytes, _)) if *bytes == artefact.bytes);
-        let is_ours = app.receipt.as_ref().is_some_and(|receipt| self.is_current(receipt));
+        let is_ours = app
+            .receipt
+            .as_ref()
+            .is_some_and(|receipt| self.is_current(service, receipt));
         !is_same || !is_ours || !app.anchored.is_there || app.anchored.is_other
     }
 }

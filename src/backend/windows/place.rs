@@ -23,6 +23,10 @@ pub struct Place {
     pub present: Vec<PathBuf>,
     /// Those that apps of this scope need, with the apps.
     pub needed: Vec<(String, PathBuf)>,
+    /// Apps of this scope that a task starts without our supervisor.
+    pub bare: Vec<String>,
+    /// What other apps each app of this scope requires.
+    pub needs: Vec<(String, Vec<String>)>,
 }
 
 /// The folder of all versions: of the machine's where only administrators write.
@@ -53,6 +57,7 @@ impl Place {
             present: present.filter(is_there).collect(),
             wanted,
             needed,
+            ..Self::default()
         }
     }
 

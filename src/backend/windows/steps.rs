@@ -31,10 +31,22 @@ impl Anchor {
             .iter()
             .filter_map(|receipt| Some((receipt.name.clone(), receipt.program.clone()?)));
         let folder = place::folder(&self.folders, self.scope);
-        super::Place::look(look, self.program.clone(), &folder, needed.collect())
+        let is_bare = |receipt: &&Receipt| receipt.program.is_none() && receipt.backend == super::TASK;
+        super::Place {
+            bare: receipts
+                .iter()
+                .filter(is_bare)
+                .map(|receipt| receipt.name.clone())
+                .collect(),
+            needs: receipts
+                .iter()
+                .map(|receipt| (receipt.name.clone(), receipt.needs.clone()))
+                .collect(),
+            ..super::Place::look(look, self.program.clone(), &folder, needed.collect())
+        }
     }
 
-    /// What all apps need: our own program.
+    /// What all apps under our supervisor need: our own program.
     pub fn put_program(&self, state: &State) -> Vec<Step> {
         state.scope.place.put(&self.own)
     }
@@ -81,10 +93,12 @@ impl Anchor {
                 "install it with --user, for one account; or autoglm-boot render, and schtasks /create /xml",
             );
         }
-        if !service.windows.is_supervised {
+        self.refuse_bare(service)?;
+        let was_bare = app.service().is_some_and(|old| self.is_bare(old));
+        if app.receipt.is_some() && app.live.is_up() && !options.start && was_bare != self.is_bare(service) {
             return no(
-                "windows.supervised = false is rendered by this version, but not installed: nothing would tell how the app is".into(),
-                "leave it out; or autoglm-boot render, then schtasks /create /xml, or copy the shortcut",
+                "windows.supervised changes while it runs: without a start nothing would tell how it is".into(),
+                "leave --no-start out, or stop it first",
             );
         }
         match &state.scope.session {
@@ -112,7 +126,7 @@ impl Anchor {
         let RunAs::User { user, .. } = account(service) else {
             return Vec::new();
         };
-        if self.scope == Scope::User || user == "SYSTEM" {
+        if self.scope == Scope::User || user == "SYSTEM" || self.is_bare(service) {
             return Vec::new();
         }
         let share = |path: PathBuf, how: fn(String) -> Share| Step::Share {
@@ -211,10 +225,12 @@ impl Anchor {
     }
 
     /// What the receipt says of it.
-    pub fn note(&self, receipt: &mut Receipt, artefact: &Artefact) {
+    pub fn note(&self, service: &Service, receipt: &mut Receipt, artefact: &Artefact) {
         receipt.unit = self.unit(&receipt.name);
         receipt.digest = receipt::digest(&artefact.bytes);
-        receipt.program = Some(self.program.clone());
+        let is_bare = self.is_bare(service);
+        receipt.program = Some(self.program.clone()).filter(|_| !is_bare);
+        receipt.is_watched &= !is_bare;
     }
 }
 

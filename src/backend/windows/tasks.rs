@@ -19,6 +19,16 @@ const MISSING: u32 = 0x8007_0002;
 pub const RUNNING: u32 = 0x0004_1301;
 /// See [`RUNNING`].
 pub const QUEUED: u32 = 0x0004_1325;
+/// `SCHED_S_TASK_READY`, `SCHED_S_TASK_DISABLED`, `SCHED_S_TASK_HAS_NOT_RUN`, `SCHED_S_TASK_TERMINATED`: it does not run (as above).
+pub const READY: u32 = 0x0004_1300;
+/// See [`READY`].
+pub const OFF: u32 = 0x0004_1302;
+/// See [`READY`].
+pub const NEVER: u32 = 0x0004_1303;
+/// See [`READY`].
+pub const ENDED: u32 = 0x0004_1306;
+/// `SCHED_E_TASK_NOT_RUNNING`.
+const IDLE: u32 = 0x8004_130b;
 
 /// One task.
 #[derive(Debug, Clone)]
@@ -211,9 +221,13 @@ fn fields(line: &str) -> Vec<String> {
     fields
 }
 
-/// Whether what was to be removed is not there.
+/// Whether what was to be removed is not there, or what was to be ended does not run.
 pub fn is_gone(cmd: &Cmd, code: i32) -> bool {
-    is_schtasks(cmd) && cmd.args.first().is_some_and(|verb| verb == "/delete") && code.cast_unsigned() == MISSING
+    let verb = cmd.args.first().map(String::as_str).filter(|_| is_schtasks(cmd));
+    matches!(
+        (verb, code.cast_unsigned()),
+        (Some("/delete" | "/end"), MISSING) | (Some("/end"), IDLE)
+    )
 }
 
 fn is_schtasks(cmd: &Cmd) -> bool {

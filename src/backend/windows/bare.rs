@@ -1,0 +1,134 @@
+//! An app that a task starts itself (`windows.supervised = false`): nobody of ours keeps it. What is known of it is what the Task
+//! Scheduler tells, and what its own probe answers.
+
+use std::time::Duration;
+
+use super::{Anchor, Live, tasks};
+use crate::{
+    backend::{State, Wanted},
+    exit::{Exit, Failure},
+    plan::{Condition, Step},
+    receipt::Receipt,
+    service::{Method, Service, StartType},
+    system::Probe,
+};
+
+/// The Task Scheduler first asks a window to close, and ends the process then.
+const END: Duration = Duration::from_secs(30);
+
+impl Anchor {
+    /// Whether the app itself is what is started.
+    pub fn is_bare(&self, service: &Service) -> bool {
+        self.method == Method::Task && !service.windows.is_supervised
+    }
+
+    /// Whether its receipt says so: it needs no program of ours.
+    pub fn is_bare_by(&self, receipt: &Receipt) -> bool {
+        self.method == Method::Task && receipt.program.is_none()
+    }
+
+    /// Ends it, and waits until the Task Scheduler knows that.
+    pub fn end_bare(&self, app: &str) -> Vec<Step> {
+        let condition = Condition::Stopped { unit: app.into() };
+        let gone = Step::Await {
+            condition,
+            deadline: END,
+        };
+        vec![Step::run(self.task(app).end()), gone]
+    }
+
+    /// How it is, by its last result: a number in every language.
+    pub fn live_bare(&self, look: &dyn Probe, app: &str) -> Live {
+        let task = self.task(app);
+        let last = task.last_result(look);
+        let mut live = Live {
+            load: "loaded".into(),
+            ..Live::unknown(app)
+        };
+        let (active, sub) = match last {
+            Some(tasks::RUNNING) => ("active", "running"),
+            Some(tasks::QUEUED) => ("activating", "queued"),
+            Some(tasks::READY | tasks::OFF | tasks::NEVER | tasks::ENDED | 0) => ("inactive", "dead"),
+            Some(_) => ("failed", "failed"),
+            None if task.registered(look, &self.folders.system).is_there() => ("unknown", "unknown"),
+            None => ("inactive", "dead"),
+        };
+        (live.active, live.sub) = (active.into(), sub.into());
+        if let Some(code) = last.filter(|&code| code == 0 || active == "failed") {
+            live.last_exit = (1, code);
+        }
+        if active == "failed" {
+            live.result = "exit-code".into();
+        }
+        live
+    }
+
+    /// Whether the Task Scheduler has begun it. `before`: its last result when that was asked first; one that says how it ended is
+    /// taken for the end of this run if it is another, or once it had its time.
+    pub fn has_begun_bare(&self, look: &dyn Probe, app: &str, before: Option<u32>, waited: Duration) -> bool {
+        const TIME: Duration = Duration::from_secs(10);
+        match self.last_result(look, app) {
+            Some(tasks::RUNNING) => true,
+            Some(tasks::QUEUED | tasks::READY | tasks::OFF | tasks::NEVER | tasks::ENDED) | None => false,
+            last => last != before || waited > TIME,
+        }
+    }
+
+    /// Refuses an app whose state nothing would tell.
+    pub(super) fn refuse_bare(&self, service: &Service) -> Result<(), Failure> {
+        if service.windows.is_supervised {
+            return Ok(());
+        }
+        let no = |why: &str, repair: &str| {
+            let message = format!(
+                "{}: windows.supervised = false: {why}\nNothing was changed.",
+                service.name
+            );
+            Err(Failure::new(Exit::Failed, message).repair(repair))
+        };
+        if self.method == Method::StartupFolder {
+            return no(
+                "in the Startup folder it is rendered by this version, but not installed: nothing would tell whether the app runs, nor end it",
+                "leave it out, or windows.method = \"task\"; or autoglm-boot render, and copy the shortcut",
+            );
+        }
+        if service.start_type == StartType::Oneshot {
+            return no(
+                "a \"oneshot\" is rendered by this version, but not installed: nothing would tell whether it has done its work",
+                "leave it out; or autoglm-boot render, and schtasks /create /xml",
+            );
+        }
+        if service.readiness.probe.is_none() {
+            return no(
+                "without a probe nothing would tell when the app is ready",
+                "write [readiness] with http, tcp, file or command; or leave it out",
+            );
+        }
+        Ok(())
+    }
+
+    /// Refuses to have one of our supervisors wait for what is bare: it would wait for ever.
+    pub fn refuse_waiting(&self, wanted: &[Wanted], state: &State) -> Result<(), Failure> {
+        let of = |name: &str| wanted.iter().find(|wanted| wanted.service.name == name);
+        let is_bare = |name: &str| match of(name) {
+            Some(wanted) => self.is_bare(&wanted.service),
+            None => state.scope.place.bare.iter().any(|app| app == name),
+        };
+        let ours = wanted
+            .iter()
+            .map(|wanted| (&wanted.service.name, &wanted.service.dependencies.apps));
+        let theirs = state.scope.place.needs.iter().filter(|(name, _)| of(name).is_none());
+        let all = ours.chain(theirs.map(|(name, needs)| (name, needs)));
+        for (name, needs) in all.filter(|(name, _)| !is_bare(name)) {
+            if let Some(needed) = needs.iter().find(|needed| is_bare(needed)) {
+                let message = format!(
+                    "{name}: it requires {needed}, which a task starts without our supervisor (windows.supervised = false): nothing would tell it when {needed} is ready\nNothing was changed."
+                );
+                return Err(Failure::new(Exit::Failed, message).repair(
+                    "leave windows.supervised out there, or wait for its address with dependencies.wait_for in place of requires",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
