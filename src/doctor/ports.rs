@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Check, Finding, Patient};
 use crate::{
-    service::{Port, Profile, Scope},
+    service::{Os, Port, Profile, Scope},
     system::{EntryKind, Probe},
 };
 
@@ -17,7 +17,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`systemctl stop` of the other one, or another port",
         ],
         taken,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "port-privileged",
         [
@@ -26,7 +27,8 @@ pub(super) const CHECKS: &[Check] = &[
             "the standard profile, which gives the capability; in user scope a lower limit",
         ],
         privileged,
-    ),
+    )
+    .on(Os::Linux),
 ];
 
 /// A socket that listens (proc(5), `/proc/net/tcp`).

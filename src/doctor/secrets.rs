@@ -1,7 +1,7 @@
 //! Secrets that others can read.
 
 use super::{Check, Finding, Patient, patient::quoted, places::described, program::list};
-use crate::{platform, supervisor::environment};
+use crate::{platform, service::Os, supervisor::environment};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::warning(
@@ -21,7 +21,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`chmod o-r`",
         ],
         readable,
-    ),
+    )
+    .on(Os::Linux),
 ];
 
 /// Whether a variable or an option is named like a secret.
