@@ -35,6 +35,7 @@ mod refusals;
 mod requirements;
 mod secrets;
 mod startup;
+mod task_result;
 mod unit;
 
 pub use history::history;
@@ -256,7 +257,7 @@ impl fmt::Display for Finding {
 
 /// All checks, in the order they are made.
 pub fn checks() -> impl Iterator<Item = &'static Check> {
-    let groups: [&[Check]; 20] = [
+    let groups: [&[Check]; 21] = [
         manifest::CHECKS,
         account::CHECKS,
         machine::CHECKS,
@@ -268,6 +269,7 @@ pub fn checks() -> impl Iterator<Item = &'static Check> {
         hardware::CHECKS,
         unit::CHECKS,
         startup::CHECKS,
+        task_result::CHECKS,
         dependencies::CHECKS,
         ports::CHECKS,
         python::CHECKS,
