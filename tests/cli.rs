@@ -240,9 +240,11 @@ fn doctor_lists_what_it_looks_at() {
     let listed_too = answer["checks"].as_array().unwrap();
     assert_eq!(listed_too.len(), checks().count());
     for (check, json) in checks().zip(listed_too) {
-        let line = format!("{} ({}): {}\n", check.id, check.severity, check.finds);
+        let only = check.system().map_or(String::new(), |name| format!(", {name}"));
+        let line = format!("{} ({}{only}): {}\n", check.id, check.severity, check.finds);
         assert!(listed.contains(&line), "{line}");
-        let page = format!("| `{}` | {} |", check.id, check.finds);
+        let only = check.system().map_or(String::new(), |name| format!(" ({name})"));
+        let page = format!("| `{}`{only} | {} |", check.id, check.finds);
         assert!(autoglm_boot::doctor::page().contains(&page), "{page}");
         assert_eq!(json["id"], check.id);
     }

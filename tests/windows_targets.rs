@@ -237,6 +237,70 @@ fn a_task_that_is_not_ours_or_was_changed_by_hand_is_not_overwritten() {
 }
 
 #[test]
+fn doctor_finds_nothing_of_an_app_that_is_well_and_then_what_keeps_its_task() {
+    let Some(tasks) = double() else { return };
+    let home = Home::new("w-doctor").of_machine();
+    home.manifest("user = 'SYSTEM'", "");
+    home.run(&["install"], 0);
+    let doctor = |code| home.run(&["doctor", "w-doctor"], code);
+    let manifest = home.run(&["doctor", "--manifest", "app.toml"], 0);
+    assert!(
+        doctor(0).contains("w-doctor: nothing found") && manifest.contains("nothing found"),
+        "{manifest}"
+    );
+
+    let stored = tasks.join("w-doctor.xml");
+    let installed = fs::read(&stored).unwrap();
+    let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    let change = |from: &str, to: &str| {
+        let (from, to) = (wide(from), wide(to));
+        let bytes = fs::read(&stored).unwrap();
+        let at = bytes.windows(from.len()).position(|part| part == from).unwrap();
+        fs::write(
+            &stored,
+            [&bytes[..at], to.as_slice(), &bytes[at + from.len()..]].concat(),
+        )
+        .unwrap();
+    };
+    change("<DisallowStartIfOnBatteries>false", "<DisallowStartIfOnBatteries>true");
+    change("<ExecutionTimeLimit>PT0S", "<ExecutionTimeLimit>PT72H");
+    let said = doctor(0);
+    for part in [
+        "warning task-on-batteries",
+        "warning task-time-limit",
+        "PT72H",
+        "install --system --force",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    home.run(&["install", "--force"], 0);
+    assert_eq!(fs::read(&stored).unwrap(), installed, "the repair repairs");
+    assert!(doctor(0).contains("nothing found"));
+
+    change(
+        "<Enabled>true</Enabled>\r\n    <Hidden>",
+        "<Enabled>false</Enabled>\r\n    <Hidden>",
+    );
+    assert!(doctor(1).contains("error task-disabled"));
+    fs::remove_file(&stored).unwrap();
+    assert!(doctor(1).contains("error startup-gone"));
+    home.run(&["install"], 0);
+    assert!(doctor(0).contains("nothing found"));
+
+    // Nothing of ours runs any more, and the Task Scheduler has no program to start.
+    home.run(&["stop"], 0);
+    fs::write(tasks.join("w-doctor.result"), 0x8007_0002_u32.to_string()).unwrap();
+    let said = doctor(1);
+    assert!(
+        said.contains("error task-not-started") && said.contains("0x80070002"),
+        "{said}"
+    );
+    home.run(&["uninstall"], 0);
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+    assert!(is_empty(&tasks));
+}
+
+#[test]
 fn a_task_of_another_account_shares_what_it_needs_and_nothing_else() {
     let Some(tasks) = double() else { return };
     let home = Home::new("w-service").of_machine();
@@ -552,12 +616,14 @@ fn what_a_user_switched_off_stays_off() {
     let off = [3_u8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
     platform::set_approval("w-off.lnk", false, Some(&off)).unwrap();
     assert!(home.run(&["status"], 0).contains("not enabled"));
+    assert!(home.run(&["doctor", "w-off"], 1).contains("error startup-app-off"));
     home.manifest("environment = { A = 'b' }", "[windows]\nmethod = 'startup-folder'\n");
     assert!(home.run(&["install"], 0).contains("stays so"));
     assert_eq!(platform::approval("w-off.lnk", false).unwrap(), Some(off.to_vec()));
     home.run(&["install", "--force"], 0);
     assert_eq!(platform::approval("w-off.lnk", false).unwrap(), None);
     assert!(!home.run(&["status"], 0).contains("not enabled"));
+    assert!(home.run(&["doctor", "w-off"], 0).contains("nothing found"));
     platform::set_approval("w-off.lnk", false, Some(&off)).unwrap();
     home.run(&["uninstall"], 0);
     assert_eq!(platform::approval("w-off.lnk", false).unwrap(), None, "nothing is left");

@@ -98,13 +98,14 @@ fn tell(context: &mut Context, name: &str, findings: &[Finding]) {
 fn list(context: &mut Context) -> (Exit, Value) {
     let mut checks = Vec::new();
     for check in doctor::checks() {
+        let only = check.system().map_or(String::new(), |name| format!(", {name}"));
         context.report.answer(&format!(
-            "{} ({}): {}\n  looks at: {}\n  repair: {}",
+            "{} ({}{only}): {}\n  looks at: {}\n  repair: {}",
             check.id, check.severity, check.finds, check.looks_at, check.repair
         ));
         checks.push(json!({
             "id": check.id, "severity": check.severity, "finds": check.finds,
-            "looks_at": check.looks_at, "repair": check.repair,
+            "looks_at": check.looks_at, "repair": check.repair, "only": check.only,
         }));
     }
     (Exit::Ok, json!({ "checks": checks }))

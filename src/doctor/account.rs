@@ -1,7 +1,7 @@
 //! Whom it runs as.
 
 use super::{Check, Finding, Patient};
-use crate::service::{RunAs, Scope};
+use crate::service::{Os, RunAs, Scope};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::error(
@@ -12,7 +12,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`useradd --system`",
         ],
         user_missing,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "group-missing",
         [
@@ -21,7 +22,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`groupadd --system`",
         ],
         group_missing,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "lingering-off",
         [
@@ -30,7 +32,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`loginctl enable-linger`",
         ],
         lingering_off,
-    ),
+    )
+    .on(Os::Linux),
 ];
 
 fn user_missing(patient: &Patient) -> Vec<Finding> {

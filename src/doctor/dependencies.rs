@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use super::{Check, Finding, Patient, patient::quoted, program::list};
-use crate::{backend::Live, service::Scope};
+use crate::{
+    backend::Live,
+    service::{Os, Scope},
+};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::error(
@@ -14,7 +17,8 @@ pub(super) const CHECKS: &[Check] = &[
             "the install of that one, where its manifest lies beside",
         ],
         missing,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "dependency-failed",
         [
@@ -23,7 +27,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`systemctl reset-failed` and `restart`; doctor, where it is ours",
         ],
         failed,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "dependency-not-required",
         [
@@ -32,7 +37,8 @@ pub(super) const CHECKS: &[Check] = &[
             "the same name in `dependencies.wants`",
         ],
         not_required,
-    ),
+    )
+    .on(Os::Linux),
 ];
 
 fn lives(patient: &Patient, units: &[String]) -> Vec<Live> {

@@ -6,7 +6,7 @@ use super::{Check, Ending, Finding, Patient, patient::quoted};
 use crate::{
     backend::evidence::{advice, ending},
     plan::Span,
-    service::{Profile, RestartPolicy, StartType},
+    service::{Os, Profile, RestartPolicy, StartType},
 };
 
 pub(super) const CHECKS: &[Check] = &[
@@ -18,7 +18,8 @@ pub(super) const CHECKS: &[Check] = &[
             "the folder",
         ],
         namespace,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "out-of-memory",
         [
@@ -27,7 +28,8 @@ pub(super) const CHECKS: &[Check] = &[
             "a higher `resources.memory`",
         ],
         out_of_memory,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "call-denied",
         [
@@ -36,7 +38,8 @@ pub(super) const CHECKS: &[Check] = &[
             "an error instead of the end: `SystemCallErrorNumber=`",
         ],
         call_denied,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "compiler-denied",
         [
@@ -45,7 +48,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`MemoryDenyWriteExecute = \"no\"`",
         ],
         compiler_denied,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "start-timeout",
         [
@@ -74,7 +78,8 @@ pub(super) const CHECKS: &[Check] = &[
         ],
         refused,
     )
-    .last(),
+    .last()
+    .on(Os::Linux),
     Check::error(
         "killed",
         [
@@ -84,7 +89,8 @@ pub(super) const CHECKS: &[Check] = &[
         ],
         killed,
     )
-    .last(),
+    .last()
+    .on(Os::Linux),
     Check::error(
         "crash-loop",
         [
@@ -289,6 +295,7 @@ fn crash_loop(patient: &Patient) -> Vec<Finding> {
     let command = shell_words::join(&patient.service.command);
     let folder = quoted(&patient.service.working_directory);
     let by_hand = match patient.user_name() {
+        _ if patient.is_on_windows() => format!("try it: cd {folder}; & {command}"),
         user if patient.service.scope == crate::service::Scope::System => {
             format!(
                 "try it: cd {folder} && runuser -u {} -- {command}",

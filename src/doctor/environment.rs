@@ -6,7 +6,11 @@ use super::{
     Check, Finding, Patient,
     patient::{quoted, small_file},
 };
-use crate::{service::Scope, system::EntryKind, values};
+use crate::{
+    service::{Os, Scope},
+    system::EntryKind,
+    values,
+};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::error(
@@ -26,7 +30,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`chown`, `chmod`",
         ],
         unreadable,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "environment-file-lines",
         [
@@ -47,6 +52,9 @@ fn missing(patient: &Patient) -> Vec<Finding> {
             let finding = Finding::new(format!("the environment file {} is not there", file.display()));
             match patient.look.target(file) {
                 Ok(Some(_)) => finding.seen("it is no file").by_hand("name a file"),
+                _ if patient.is_on_windows() => finding
+                    .seen("service.environment_files names it")
+                    .by_hand("make it, and write KEY=value lines into it"),
                 _ => finding
                     .seen("service.environment_files names it")
                     .run(format!("install -m 600 /dev/null {}", quoted(file)))

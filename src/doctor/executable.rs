@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     program::{Elf, Interpreter, Kind, way},
+    service::Os,
     system::Cmd,
 };
 
@@ -21,7 +22,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`sed` takes the CR of every line away",
         ],
         crlf,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "interpreter-missing",
         [
@@ -30,7 +32,8 @@ pub(super) const CHECKS: &[Check] = &[
             "a `#!` line with the one that is there",
         ],
         interpreter_missing,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "shebang-missing",
         [
@@ -39,7 +42,8 @@ pub(super) const CHECKS: &[Check] = &[
             "a `#!` line",
         ],
         shebang_missing,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "architecture",
         [
@@ -48,7 +52,8 @@ pub(super) const CHECKS: &[Check] = &[
             "the machine's own program of that name, if there is one",
         ],
         architecture,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "library-missing",
         [
@@ -57,7 +62,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`LD_LIBRARY_PATH`, where the app brings the library along",
         ],
         library_missing,
-    ),
+    )
+    .on(Os::Linux),
 ];
 
 fn crlf(patient: &Patient) -> Vec<Finding> {

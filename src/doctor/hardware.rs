@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Check, Finding, Patient, patient::quoted, places::described};
 use crate::{
     requirement::driver,
-    service::{Cuda, Profile},
+    service::{Cuda, Os, Profile},
 };
 
 pub(super) const CHECKS: &[Check] = &[
@@ -17,7 +17,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`modprobe nvidia`, or a newer driver",
         ],
         gpu_driver,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "gpu-mismatch",
         [
@@ -26,7 +27,8 @@ pub(super) const CHECKS: &[Check] = &[
             "a reboot",
         ],
         gpu_mismatch,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "gpu-node-missing",
         [
@@ -35,7 +37,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`nvidia-modprobe`",
         ],
         gpu_nodes,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "gpu-closed",
         [
@@ -44,7 +47,8 @@ pub(super) const CHECKS: &[Check] = &[
             "the group that may, for that user",
         ],
         gpu_closed,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "device-missing",
         [
@@ -53,7 +57,8 @@ pub(super) const CHECKS: &[Check] = &[
             "what makes it: a cable, a driver",
         ],
         missing,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "device-closed",
         [
@@ -62,7 +67,8 @@ pub(super) const CHECKS: &[Check] = &[
             "the group that may, for that user",
         ],
         closed,
-    ),
+    )
+    .on(Os::Linux),
 ];
 
 const VERSION: &str = "/proc/driver/nvidia/version";

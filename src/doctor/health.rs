@@ -2,6 +2,7 @@
 
 use super::{Check, Finding, Patient};
 use crate::health::state::{Care, Phase};
+use crate::service::Os;
 
 pub(super) const CHECKS: &[Check] = &[
     Check::error(
@@ -21,7 +22,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`systemctl start` of the watcher",
         ],
         unwatched,
-    ),
+    )
+    .on(Os::Linux),
 ];
 
 fn unhealthy(patient: &Patient) -> Vec<Finding> {

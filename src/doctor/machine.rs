@@ -3,7 +3,11 @@
 use std::{path::Path, time::Duration};
 
 use super::{Check, Finding, Patient};
-use crate::{plan::Span, service::Scope, system::Cmd};
+use crate::{
+    plan::Span,
+    service::{Os, Scope},
+    system::Cmd,
+};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::error(
@@ -23,7 +27,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`restorecon`, or a rule of one's own (audit2allow)",
         ],
         selinux,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "apparmor-denied",
         [
@@ -32,7 +37,8 @@ pub(super) const CHECKS: &[Check] = &[
             "the profile's local additions",
         ],
         apparmor,
-    ),
+    )
+    .on(Os::Linux),
 ];
 
 /// Longer than any difference between time zones and slow clocks.
@@ -48,12 +54,18 @@ fn clock(patient: &Patient) -> Vec<Finding> {
     let Some((written, file)) = latest.filter(|(written, _)| now + MUCH < *written) else {
         return Vec::new();
     };
-    Finding::new("the machine's clock is behind")
-        .seen(format!(
-            "{} was written {} in the future",
-            file.display(),
-            Span(Duration::from_secs(written.saturating_sub(now).as_secs()))
-        ))
+    let finding = Finding::new("the machine's clock is behind").seen(format!(
+        "{} was written {} in the future",
+        file.display(),
+        Span(Duration::from_secs(written.saturating_sub(now).as_secs()))
+    ));
+    if patient.is_on_windows() {
+        return finding
+            .run("w32tm /resync")
+            .by_hand("or set it: Settings, Time & language")
+            .only();
+    }
+    finding
         .run("timedatectl set-ntp true")
         .by_hand("or set it: timedatectl set-time 'YYYY-MM-DD hh:mm:ss'")
         .only()

@@ -12,6 +12,8 @@ use std::{
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
+use crate::service::Os;
+
 mod account;
 mod dependencies;
 mod ending;
@@ -32,6 +34,8 @@ mod python;
 mod refusals;
 mod requirements;
 mod secrets;
+mod startup;
+mod task_result;
 mod unit;
 
 pub use history::history;
@@ -71,6 +75,8 @@ pub struct Check {
     pub looks_at: &'static str,
     /// What puts it right.
     pub repair: &'static str,
+    /// The only system that has what it looks at; none where all have.
+    pub only: Option<Os>,
     /// When it is looked at.
     turn: Turn,
     /// Looks.
@@ -86,6 +92,7 @@ impl Check {
             finds,
             looks_at,
             repair,
+            only: None,
             turn: Turn::Always,
             run,
         }
@@ -103,6 +110,24 @@ impl Check {
             turn: Turn::Last,
             ..self
         }
+    }
+
+    const fn on(self, os: Os) -> Self {
+        Self { only: Some(os), ..self }
+    }
+
+    /// The name of the only system that has what it looks at.
+    pub fn system(&self) -> Option<&'static str> {
+        self.only.map(|os| match os {
+            Os::Linux => "Linux",
+            Os::Windows => "Windows",
+        })
+    }
+
+    /// Whether the system has what it looks at.
+    fn is_due(&self, patient: &Patient) -> bool {
+        self.only
+            .is_none_or(|os| (os == Os::Windows) == patient.is_on_windows())
     }
 }
 
@@ -232,7 +257,7 @@ impl fmt::Display for Finding {
 
 /// All checks, in the order they are made.
 pub fn checks() -> impl Iterator<Item = &'static Check> {
-    let groups: [&[Check]; 19] = [
+    let groups: [&[Check]; 21] = [
         manifest::CHECKS,
         account::CHECKS,
         machine::CHECKS,
@@ -243,6 +268,8 @@ pub fn checks() -> impl Iterator<Item = &'static Check> {
         requirements::CHECKS,
         hardware::CHECKS,
         unit::CHECKS,
+        startup::CHECKS,
+        task_result::CHECKS,
         dependencies::CHECKS,
         ports::CHECKS,
         python::CHECKS,
@@ -282,7 +309,12 @@ pub fn openings(patient: &Patient) -> Vec<Finding> {
 }
 
 fn of(check: &'static Check, patient: &Patient) -> impl Iterator<Item = Finding> {
-    (check.run)(patient).into_iter().map(|finding| Finding {
+    let found = if check.is_due(patient) {
+        (check.run)(patient)
+    } else {
+        Vec::new()
+    };
+    found.into_iter().map(|finding| Finding {
         id: check.id,
         severity: check.severity,
         ..finding
@@ -307,7 +339,8 @@ pub fn page() -> String {
                 repair,
                 ..
             } = check;
-            let _ = writeln!(text, "| `{id}` | {finds} | {looks_at} | {repair} |"); // as above
+            let only = check.system().map_or(String::new(), |name| format!(" ({name})"));
+            let _ = writeln!(text, "| `{id}`{only} | {finds} | {looks_at} | {repair} |"); // as above
         }
     }
     text

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     program::Interpreter,
-    service::RunAs,
+    service::{Os, RunAs},
     system::{Entry, EntryKind},
 };
 
@@ -24,7 +24,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`chmod`, `chown`, or another `service.user`",
         ],
         open,
-    ),
+    )
+    .on(Os::Linux),
     Check::warning(
         "listens-on-all",
         [

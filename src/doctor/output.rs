@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{Check, Finding, Patient};
-use crate::{plan::Span, system::Cmd};
+use crate::{plan::Span, service::Os, system::Cmd};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::error(
@@ -50,7 +50,8 @@ pub(super) const CHECKS: &[Check] = &[
             "a higher `logging.level`; or a higher `logging.rate_limit`",
         ],
         flood,
-    ),
+    )
+    .on(Os::Linux),
 ];
 
 /// The last line that has one of these in it; only of an app that is not well.

@@ -7,10 +7,10 @@ use std::{
 };
 
 use crate::{
-    backend::{AppState, Backend, Live},
+    backend::{AppState, Backend, Live, windows},
     host::Host,
     manifest::Problem,
-    service::{RunAs, Scope, Service},
+    service::{Method, RunAs, Scope, Service},
     supervisor::environment,
     system::{Cmd, EntryKind, Output, Probe, Role, User},
 };
@@ -55,6 +55,7 @@ pub struct Patient<'a> {
     pub lines: Vec<String>,
     role: OnceCell<Role>,
     python: OnceCell<super::python::Answer>,
+    last_result: OnceCell<Option<u32>>,
 }
 
 impl<'a> Patient<'a> {
@@ -78,6 +79,7 @@ impl<'a> Patient<'a> {
             lines,
             role: OnceCell::new(),
             python: OnceCell::new(),
+            last_result: OnceCell::new(),
         }
     }
 
@@ -89,6 +91,25 @@ impl<'a> Patient<'a> {
     /// Whether a service manager of the machine, or of a user, keeps it.
     pub(super) fn is_of_systemd(&self) -> bool {
         self.backend.name() == crate::backend::systemd::NAME
+    }
+
+    /// Whether the machine is Windows.
+    pub(super) fn is_on_windows(&self) -> bool {
+        self.host.windows.is_some()
+    }
+
+    /// What begins it by itself on Windows.
+    pub(super) fn method(&self) -> Option<Method> {
+        windows::method(self.backend.name())
+    }
+
+    /// The last result that the Task Scheduler has of its task.
+    pub(super) fn last_result(&self) -> Option<u32> {
+        *self.last_result.get_or_init(|| {
+            let method = self.method().filter(|method| *method == Method::Task)?;
+            let anchor = windows::Anchor::new(self.host, method, self.service.scope)?;
+            anchor.last_result(self.look, &self.service.name)
+        })
     }
 
     /// Whether it was installed by us.

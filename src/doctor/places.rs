@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Check, Finding, Patient, patient::quoted, refusals::is_of_the_system};
 use crate::{
-    service::RunAs,
+    service::{Os, RunAs},
     system::{Entry, EntryKind},
 };
 
@@ -26,7 +26,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`chmod o+x` of the first that is closed",
         ],
         closed,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "folder-read-only",
         [
@@ -35,7 +36,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`chown` to that user",
         ],
         read_only,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "disk-full",
         [
@@ -65,14 +67,16 @@ fn missing(patient: &Patient) -> Vec<Finding> {
                 .only();
         }
     }
+    let finding = Finding::new(format!("the folder {} is not there", folder.display()))
+        .seen("service.working_directory names it");
+    if patient.is_on_windows() {
+        return finding.run(format!("mkdir {}", quoted(folder))).only();
+    }
     let owner = match &patient.service.run_as {
         RunAs::User { user, .. } => format!(" -o {}", shell_words::quote(user)),
         _ => String::new(),
     };
-    Finding::new(format!("the folder {} is not there", folder.display()))
-        .seen("service.working_directory names it")
-        .run(format!("install -d{owner} {}", quoted(folder)))
-        .only()
+    finding.run(format!("install -d{owner} {}", quoted(folder))).only()
 }
 
 /// What the app's user has to reach: its folder, its program, the script that its interpreter is given.
@@ -190,6 +194,9 @@ fn full(patient: &Patient) -> Vec<Finding> {
 
 /// What makes room on the file system that a folder lies in.
 pub(super) fn make_room(patient: &Patient, finding: Finding, folder: &Path) -> Finding {
+    if patient.is_on_windows() {
+        return finding.by_hand("make room: Settings, System, Storage shows what takes the space");
+    }
     let mounts = patient.look.read(Path::new("/proc/self/mounts")).unwrap_or_default();
     let (place, kind) = mount_of(&String::from_utf8_lossy(&mounts), folder);
     if kind == "tmpfs" {

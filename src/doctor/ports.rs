@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Check, Finding, Patient};
 use crate::{
     health::state::Phase,
-    service::{Port, Profile, Scope},
+    service::{Os, Port, Profile, Scope},
     system::{EntryKind, Probe},
 };
 
@@ -18,7 +18,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`systemctl stop` of the other one, or another port",
         ],
         taken,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "port-privileged",
         [
@@ -27,7 +28,8 @@ pub(super) const CHECKS: &[Check] = &[
             "the standard profile, which gives the capability; in user scope a lower limit",
         ],
         privileged,
-    ),
+    )
+    .on(Os::Linux),
 ];
 
 /// A socket that listens (proc(5), `/proc/net/tcp`).

@@ -10,7 +10,7 @@ use super::{
     patient::quoted,
     places::{described, mount_of, options},
 };
-use crate::{program::Interpreter, system::EntryKind};
+use crate::{program::Interpreter, service::Os, system::EntryKind};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::error(
@@ -35,7 +35,8 @@ pub(super) const CHECKS: &[Check] = &[
         "program-not-executable",
         ["the program has no execute bit", "its mode", "`chmod a+x`"],
         not_executable,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "mount-noexec",
         [
@@ -44,7 +45,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`mount -o remount,exec`",
         ],
         noexec,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "program-closed",
         [
@@ -53,7 +55,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`chmod a+rx`, `chmod a+r`",
         ],
         closed,
-    ),
+    )
+    .on(Os::Linux),
 ];
 
 /// The programs of a start that are there.

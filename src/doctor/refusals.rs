@@ -8,7 +8,10 @@ use super::{
     patient::quoted,
     program::list,
 };
-use crate::{service::Profile, system::EntryKind};
+use crate::{
+    service::{Os, Profile},
+    system::EntryKind,
+};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::error(
@@ -19,7 +22,8 @@ pub(super) const CHECKS: &[Check] = &[
             "the folder in `security.writable_directories`",
         ],
         read_only,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "device-refused",
         [
@@ -28,7 +32,8 @@ pub(super) const CHECKS: &[Check] = &[
             "the device in `security.devices`",
         ],
         device_refused,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "new-privileges",
         [
@@ -37,7 +42,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`security.profile = \"none\"`, or better no sudo: another `service.user`, `security.capabilities`",
         ],
         new_privileges,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "permission-denied",
         [
@@ -46,7 +52,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`chown` to its user",
         ],
         denied,
-    ),
+    )
+    .on(Os::Linux),
 ];
 
 fn read_only(patient: &Patient) -> Vec<Finding> {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{Check, Finding, Patient, of, python::Answer};
 use crate::requirement::{Requirement, accepts, normalised, specifiers};
+use crate::service::Os;
 
 pub(super) const CHECKS: &[Check] = &[
     Check::error(
@@ -51,7 +52,8 @@ pub(super) const CHECKS: &[Check] = &[
             "what takes the memory",
         ],
         memory,
-    ),
+    )
+    .on(Os::Linux),
 ];
 
 /// The requirements that are not met.

@@ -6,7 +6,7 @@ use super::{
     places::described,
     program::list,
 };
-use crate::{platform, supervisor::environment};
+use crate::{platform, service::Os, supervisor::environment};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::warning(
@@ -26,7 +26,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`chmod o-r`",
         ],
         readable,
-    ),
+    )
+    .on(Os::Linux),
 ];
 
 /// Whether a variable or an option is named like a secret.

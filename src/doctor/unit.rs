@@ -6,6 +6,7 @@ use super::{Check, Finding, Patient, Source, patient::quoted};
 use crate::{
     backend::{AppState, AtPath},
     journal,
+    service::Os,
     system::Probe,
 };
 
@@ -27,7 +28,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`systemctl unmask`",
         ],
         masked,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "unit-foreign",
         [
@@ -45,7 +47,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`install`",
         ],
         removed,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "unit-drifted",
         [
@@ -63,7 +66,8 @@ pub(super) const CHECKS: &[Check] = &[
             "without that drop-in",
         ],
         broken,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "unit-not-loaded",
         [
@@ -72,7 +76,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`systemctl daemon-reload`",
         ],
         not_loaded,
-    ),
+    )
+    .on(Os::Linux),
     Check::error(
         "not-enabled",
         [
@@ -81,7 +86,8 @@ pub(super) const CHECKS: &[Check] = &[
             "`systemctl enable`",
         ],
         not_enabled,
-    ),
+    )
+    .on(Os::Linux),
 ];
 
 fn interrupted(patient: &Patient) -> Vec<Finding> {
@@ -142,11 +148,15 @@ fn foreign(patient: &Patient) -> Vec<Finding> {
         .fragment
         .clone()
         .map_or_else(|| patient.unit(), |path| path.display().to_string());
-    Finding::new(format!("{} is there already, and is not ours", patient.unit()))
+    let finding = Finding::new(format!("{} is there already, and is not ours", patient.unit()))
         .seen(place)
-        .seen("we have no receipt of it")
-        .run(patient.install(" --adopt"))
-        .only()
+        .seen("we have no receipt of it");
+    if patient.is_on_windows() {
+        return finding
+            .by_hand("look at it, and remove it; or give the app another name")
+            .only();
+    }
+    finding.run(patient.install(" --adopt")).only()
 }
 
 fn removed(patient: &Patient) -> Vec<Finding> {
@@ -173,9 +183,13 @@ fn drifted(patient: &Patient) -> Vec<Finding> {
         .receipt
         .as_ref()
         .map_or_else(PathBuf::new, |receipt| receipt.unit.clone());
-    Finding::new(format!("{} was changed by hand since it was installed", unit.display()))
+    let finding = Finding::new(format!("{} was changed by hand since it was installed", unit.display()))
         .seen("its SHA-256 is not that of our receipt")
-        .run(patient.install(" --force"))
+        .run(patient.install(" --force"));
+    if patient.is_on_windows() {
+        return finding.by_hand("to keep a change: put it into the manifest").only();
+    }
+    finding
         .by_hand(format!(
             "to keep a change: put it into the manifest, or into {}.d/",
             unit.display()

@@ -99,6 +99,15 @@ pub(crate) fn losses(service: &Service, has_bare: bool) -> Vec<String> {
     ] {
         lose(value.is_some(), &format!("{key}: without effect on Windows so far"));
     }
+    let requirements = &service.requirements;
+    lose(
+        requirements.cuda.is_some(),
+        "requirements.cuda: nobody looks at it on Windows",
+    );
+    lose(
+        requirements.memory.is_some(),
+        "requirements.memory: nobody looks at it on Windows",
+    );
     let dependencies = &service.dependencies;
     lose(
         !(dependencies.after.is_empty() && dependencies.wants.is_empty()),

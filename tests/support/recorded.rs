@@ -19,11 +19,15 @@ use super::machine::{Machine, machine};
 /// What was recorded.
 pub struct Recorded {
     machine: Machine,
-    texts: BTreeMap<PathBuf, String>,
+    texts: BTreeMap<PathBuf, Vec<u8>>,
     /// What the kernel said.
     pub journal: String,
     /// Seconds since 1970.
     pub now: u64,
+    /// What schtasks answers, by a word of the question: `/xml`, `/nh`.
+    pub tasks: Vec<(&'static str, String)>,
+    /// What was decided about its shortcut.
+    pub approval: Option<Vec<u8>>,
     /// What the app's user may not read or write.
     pub closed: Vec<PathBuf>,
 }
@@ -35,15 +39,27 @@ pub fn recorded() -> Recorded {
         texts: BTreeMap::new(),
         journal: String::new(),
         now: 1_790_000_000,
+        tasks: Vec::new(),
+        approval: None,
         closed: Vec::new(),
     }
 }
 
 impl Recorded {
     /// Adds a file.
-    pub fn with(mut self, path: &str, text: &str) -> Self {
-        self.texts.insert(path.into(), text.into());
+    pub fn with(self, path: &str, text: &str) -> Self {
+        self.with_bytes(path, text.as_bytes())
+    }
+
+    /// The same, of a file that is no text.
+    pub fn with_bytes(mut self, path: &str, bytes: &[u8]) -> Self {
+        self.texts.insert(path.into(), bytes.into());
         self.put(path, EntryKind::File, 0o644)
+    }
+
+    /// Adds a folder.
+    pub fn folder(self, path: &str) -> Self {
+        self.put(path, EntryKind::Folder, 0o755)
     }
 
     /// Adds a device.
@@ -74,7 +90,7 @@ impl Recorded {
 impl Probe for Recorded {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         match self.texts.get(path) {
-            Some(text) => Ok(text.clone().into_bytes()),
+            Some(bytes) => Ok(bytes.clone()),
             None => self.machine.read(path),
         }
     }
@@ -89,6 +105,19 @@ impl Probe for Recorded {
         Ok(files.filter(|file| file.parent() == Some(folder)).cloned().collect())
     }
     fn query(&self, cmd: &Cmd) -> io::Result<Output> {
+        if cmd.program.ends_with("schtasks.exe") {
+            let asked = |(word, _): &&(&str, String)| cmd.args.iter().any(|arg| arg == word);
+            let answer = self.tasks.iter().find(asked);
+            return Ok(Output {
+                code: if answer.is_some() {
+                    0
+                } else {
+                    0x8007_0002_u32.cast_signed()
+                },
+                stdout: answer.map_or_else(String::new, |(_, text)| text.clone()),
+                ..Output::default()
+            });
+        }
         let is_kernels = cmd.args.iter().any(|arg| arg == "_TRANSPORT=kernel");
         Ok(Output {
             stdout: if is_kernels {
@@ -126,6 +155,9 @@ impl Probe for Recorded {
     }
     fn group(&self, name_or_number: &str) -> Option<String> {
         self.machine.group(name_or_number)
+    }
+    fn approval(&self, _: &str, _: service::Scope) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.approval.clone())
     }
     fn env(&self, name: &str) -> Option<OsString> {
         self.machine.env(name)

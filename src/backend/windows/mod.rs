@@ -19,7 +19,8 @@ mod steps;
 pub mod tasks;
 
 pub use place::Place;
-use tasks::{Facts, Task};
+use tasks::Task;
+pub use tasks::{Bounds, Facts};
 
 /// As receipts and `--backend` name them.
 pub const TASK: &str = "task";
@@ -65,6 +66,18 @@ pub struct Anchored {
     pub is_other: bool,
     /// What was decided about a shortcut, as it is written.
     pub approval: Option<Vec<u8>>,
+    /// What the Task Scheduler has of it, as far as it tells.
+    pub stored: Option<Facts>,
+    /// What of it was installed.
+    pub installed: Option<Facts>,
+}
+
+impl Anchored {
+    /// Whether its runs are bounded otherwise than it was installed: by hand, or by a policy.
+    pub fn has_other_bounds(&self) -> bool {
+        let both = self.stored.as_ref().zip(self.installed.as_ref());
+        both.is_some_and(|(stored, installed)| stored.bounds != installed.bounds)
+    }
 }
 
 impl Anchor {
@@ -136,6 +149,8 @@ impl Anchor {
                         .zip(ours.as_ref())
                         .is_some_and(|(theirs, ours)| !theirs.does_as(ours)),
                     approval: None,
+                    stored: facts.cloned(),
+                    installed: ours,
                 }
             }
             Method::StartupFolder => {
@@ -149,6 +164,7 @@ impl Anchor {
                         .is_some_and(|first| first % 2 == 1),
                     is_other: false,
                     approval,
+                    ..Anchored::default()
                 }
             }
         }
@@ -218,6 +234,9 @@ impl Anchor {
     pub fn is_due(&self, service: &Service, app: &AppState, artefact: &Artefact, is_forced: bool) -> bool {
         let is_changed = app.service() != Some(service);
         if self.method == Method::Task && app.anchored.is_off && (is_changed || is_forced) {
+            return true;
+        }
+        if is_forced && app.anchored.has_other_bounds() {
             return true;
         }
         let is_same = matches!(&app.at_path, Some(AtPath::File(bytes, _)) if *bytes == artefact.bytes);

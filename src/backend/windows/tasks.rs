@@ -13,8 +13,9 @@ use crate::{
 pub const HRESULT: &str = "/HRESULT";
 
 /// `HRESULT_FROM_WIN32` of `ERROR_ACCESS_DENIED` and `ERROR_FILE_NOT_FOUND`.
-const DENIED: u32 = 0x8007_0005;
-const MISSING: u32 = 0x8007_0002;
+pub const DENIED: u32 = 0x8007_0005;
+/// See [`DENIED`].
+pub const MISSING: u32 = 0x8007_0002;
 /// `SCHED_S_TASK_RUNNING` and `SCHED_S_TASK_QUEUED` ([MS-TSCH] 2.3.4, Task Scheduler Error and Success Constants).
 pub const RUNNING: u32 = 0x0004_1301;
 /// See [`RUNNING`].
@@ -56,6 +57,20 @@ pub struct Facts {
     command: String,
     arguments: String,
     triggers: Vec<String>,
+    /// What bounds its runs.
+    pub bounds: Bounds,
+}
+
+/// What keeps a task from running, or ends its runs, beside its triggers ([MS-TSCH] 2.5.4, `settingsType`). What is not written
+/// has its default, which bounds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Whether it is not started on batteries (`DisallowStartIfOnBatteries`; by default it is not).
+    pub is_kept_from_batteries: bool,
+    /// Whether it is ended once the machine is on batteries (`StopIfGoingOnBatteries`; by default it is).
+    pub is_ended_on_batteries: bool,
+    /// After how long a run is ended, as it is written (`ExecutionTimeLimit`, by default `PT72H`); none for never, `PT0S`.
+    pub time_limit: Option<String>,
 }
 
 impl Task {
@@ -160,15 +175,22 @@ impl Facts {
             .children()
             .find(|child| child.tag_name().name() == "Exec");
         let triggers = section("Triggers").into_iter().flat_map(|triggers| triggers.children());
-        let enabled = section("Settings").and_then(|settings| child(settings, "Enabled"));
+        let setting = |name: &str| section("Settings").and_then(|settings| child(settings, name));
+        let is_set = |name: &str| setting(name).is_none_or(|value| matches!(value.as_str(), "true" | "1"));
+        let limit = setting("ExecutionTimeLimit").unwrap_or_else(|| "PT72H".into());
         Some(Self {
-            is_enabled: enabled.is_none_or(|enabled| matches!(enabled.as_str(), "true" | "1")),
+            is_enabled: is_set("Enabled"),
             command: exec.and_then(|exec| child(exec, "Command")).unwrap_or_default(),
             arguments: exec.and_then(|exec| child(exec, "Arguments")).unwrap_or_default(),
             triggers: triggers
                 .filter(roxmltree::Node::is_element)
                 .map(|trigger| trigger.tag_name().name().to_owned())
                 .collect(),
+            bounds: Bounds {
+                is_kept_from_batteries: is_set("DisallowStartIfOnBatteries"),
+                is_ended_on_batteries: is_set("StopIfGoingOnBatteries"),
+                time_limit: Some(limit).filter(|limit| limit.contains(|c: char| matches!(c, '1'..='9'))),
+            },
         })
     }
 
