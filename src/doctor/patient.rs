@@ -213,6 +213,7 @@ impl<'a> Patient<'a> {
             };
             Role {
                 user,
+                groups: supplementary(self.service),
                 environment: environment::of(&known, &account, None, Vec::new(), self.look).unwrap_or_default(),
                 folder: self.service.working_directory.clone(),
             }
@@ -223,4 +224,21 @@ impl<'a> Patient<'a> {
 /// A path as a shell reads it.
 pub(super) fn quoted(path: &Path) -> String {
     shell_words::quote(&path.to_string_lossy()).into_owned()
+}
+
+/// The groups that the manifest adds; an empty line drops those before it (systemd.exec(5), `SupplementaryGroups=`).
+pub(super) fn supplementary(service: &Service) -> Vec<String> {
+    let lines = service
+        .raw_systemd
+        .get("Service")
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let mut groups = Vec::new();
+    for (_, value) in lines.iter().filter(|(directive, _)| directive == "SupplementaryGroups") {
+        if value.trim().is_empty() {
+            groups.clear();
+        }
+        groups.extend(value.split_whitespace().map(str::to_owned));
+    }
+    groups
 }
