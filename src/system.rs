@@ -184,6 +184,9 @@ pub struct Folders {
 pub struct Role {
     /// The user, and the group where it is not the user's own; none for whom we run as.
     pub user: Option<(String, Option<String>)>,
+    /// Groups that the user is in besides its own, by name or number: only root asks with them, and only with those
+    /// that exist.
+    pub groups: Vec<String>,
     /// The whole environment.
     pub environment: Vec<(OsString, OsString)>,
     /// The folder it is asked in; where that cannot be entered, `/`.

@@ -147,6 +147,26 @@ fn a_gpu_that_cannot_be_used_is_found_first() {
 }
 
 #[test]
+fn a_device_is_opened_to_a_throw_away_user_by_its_unit() {
+    let mut look = recorded().device("/dev/phone", 0o660);
+    look.closed.push("/dev/phone".into());
+    let device = "security.devices = [\"/dev/phone\"]\n";
+    let user = format!("{device}service.user = \"bob\"\n");
+    first(
+        &look,
+        &user,
+        "device-closed",
+        "its group alice may",
+        "usermod -aG alice bob",
+    );
+    let dynamic = format!("{device}service.user = \"dynamic\"\n");
+    let value = "raw.systemd.Service.SupplementaryGroups = \"alice\"";
+    first(&look, &dynamic, "device-closed", "its group alice may", value);
+    let others = format!("{dynamic}[raw.systemd.Service]\nSupplementaryGroups = [\"bob\", \"\", \"root\"]\n");
+    first(&look, &others, "device-closed", "its group alice may", "\"root alice\"");
+}
+
+#[test]
 fn what_selinux_or_apparmor_denies_is_found_first() {
     let mut look = recorded();
     look.journal = "audit: type=1400 audit(1700000000.123:45): avc:  denied  { read } for  pid=812 comm=\"python3\" name=\"main.py\" dev=\"vda1\" ino=99 scontext=system_u:system_r:init_t:s0 tcontext=unconfined_u:object_r:user_home_t:s0 tclass=file permissive=0\n".into();

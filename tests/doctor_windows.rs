@@ -102,7 +102,7 @@ fn found(mut look: Recorded, left: Left) -> Vec<Finding> {
         late: None,
     });
     let mut receipt = Receipt::new(&service, anchor.name(), unit.clone(), "", 0, "alice");
-    anchor.note(&mut receipt, &artefact);
+    anchor.note(&service, &mut receipt, &artefact);
     let app = AppState {
         live,
         anchored: anchor.look(&look, "a"),

@@ -128,19 +128,18 @@ fn faults_of(file: &Path, bytes: &[u8]) -> Option<Finding> {
         return Some(finding).filter(|_| !rest.is_empty());
     }
     let faults: Vec<_> = assignments(&text)
-        .filter_map(|(number, line)| Some((number, line, fault(line)?)))
+        .filter_map(|(number, line)| Some((number, fault(line)?)))
         .collect();
-    for (number, line, fault) in &faults {
+    for (number, fault) in &faults {
         let why = match fault {
             Fault::Export => "export is for shells: systemd drops the line",
             Fault::NoAssignment => "there is no = in it",
             Fault::NoName => "what is before the = is no name of a variable",
         };
-        // A value may be a secret: the name is enough.
-        let shown = line.split('=').next().unwrap_or_default();
-        finding = finding.seen(format!("line {number}: {shown}…: {why}"));
+        // All of it may be a secret, also what is before a =.
+        finding = finding.seen(format!("line {number}: {why}"));
     }
-    let has = |wanted: Fault| faults.iter().any(|(_, _, fault)| *fault == wanted);
+    let has = |wanted: Fault| faults.iter().any(|(_, fault)| *fault == wanted);
     if has(Fault::Export) {
         finding = finding.run(format!(
             "sed -i 's/^[[:space:]]*export[[:space:]]\\+//' {}",
@@ -149,8 +148,8 @@ fn faults_of(file: &Path, bytes: &[u8]) -> Option<Finding> {
     }
     let others = faults
         .iter()
-        .filter(|(_, _, fault)| matches!(fault, Fault::NoAssignment | Fault::NoName));
-    let numbers: Vec<_> = others.map(|(number, ..)| format!("{number}s/^/# /")).collect();
+        .filter(|(_, fault)| matches!(fault, Fault::NoAssignment | Fault::NoName));
+    let numbers: Vec<_> = others.map(|(number, _)| format!("{number}s/^/# /")).collect();
     if !numbers.is_empty() {
         finding = finding.run(format!("sed -i '{}' {}", numbers.join(";"), quoted(file)));
     }
@@ -212,16 +211,8 @@ mod tests {
             assert_eq!(faults_of(file, text.as_bytes()), None, "{text}");
         }
         for (text, seen, run) in [
-            (
-                &b"export A=1\n"[..],
-                "line 1: export A…: export is for shells",
-                "export",
-            ),
-            (
-                b"A=1\nthis is none\n",
-                "line 2: this is none…: there is no = in it",
-                "2s/^/# /",
-            ),
+            (&b"export A=1\n"[..], "line 1: export is for shells", "export"),
+            (b"A=1\nthis is none\n", "line 2: there is no = in it", "2s/^/# /"),
             (b"1A=x\n", "no name", "1s/^/# /"),
             (b"a-b=x\n", "no name", "1s/^/# /"),
             (b"\xef\xbb\xbfA=1\n", "byte order mark", "1s/^"),
@@ -231,7 +222,9 @@ mod tests {
             assert!(finding.evidence.iter().any(|told| told.contains(seen)), "{finding}");
             assert!(finding.to_string().contains(run), "{finding}");
         }
-        let secret = faults_of(file, b"export TOKEN=hidden\n").expect("it is told");
-        assert!(!secret.to_string().contains("hidden"), "{secret}");
+        for line in ["export TOKEN=hidden\n", "hidden\n", "hidden/+==\n"] {
+            let secret = faults_of(file, line.as_bytes()).expect("it is told");
+            assert!(!secret.to_string().contains("hidden"), "{secret}");
+        }
     }
 }

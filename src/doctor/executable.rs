@@ -153,6 +153,9 @@ fn shebang_missing(patient: &Patient) -> Vec<Finding> {
         .map(|program| {
             let finding = Finding::new(format!("{} is neither machine code nor a script", program.display()));
             let finding = finding.seen("it begins with neither \\x7fELF nor #!");
+            if !is_text(&patient.look.head(&program, 4096).unwrap_or_default()) {
+                return finding.by_hand("it is empty, or a program of another system: put one of Linux there");
+            }
             let extension = program.extension().unwrap_or_default().to_string_lossy().into_owned();
             let interpreter = match extension.as_str() {
                 "py" => "/usr/bin/env python3",
@@ -164,6 +167,13 @@ fn shebang_missing(patient: &Patient) -> Vec<Finding> {
             finding.run(format!("sed -i '1i #!{interpreter}' {}", quoted(&program)))
         })
         .collect()
+}
+
+/// Whether a file that begins so is text, which a line can be put before.
+fn is_text(start: &[u8]) -> bool {
+    // A character may be cut at the end.
+    let is_utf8 = std::str::from_utf8(start).map_or_else(|error| error.error_len().is_none(), |_| true);
+    !start.is_empty() && !start.contains(&0) && is_utf8
 }
 
 fn architecture(patient: &Patient) -> Vec<Finding> {
@@ -242,5 +252,24 @@ fn without_library(patient: &Patient, program: &Path, first: &str, absent: &[Str
             finding.edit(patient, "service.environment.LD_LIBRARY_PATH", value)
         }
         None => finding.by_hand(format!("install the package that has {first}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_put_before_text_only() {
+        assert!(is_text(b"echo hi\n") && is_text("# 中".as_bytes()) && is_text(&"# 中".as_bytes()[..4]));
+        for start in [
+            &b""[..],
+            b"MZ\x90\0",
+            b"\xcf\xfa\xed\xfe\x07",
+            b"PK\x03\x04\x14\0",
+            b"a\xffb",
+        ] {
+            assert!(!is_text(start), "{start:?}");
+        }
     }
 }

@@ -2,10 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Check, Finding, Patient, patient::quoted, places::described};
+use super::{
+    Check, Finding, Patient,
+    patient::{quoted, supplementary},
+    places::described,
+    program,
+};
 use crate::{
     requirement::driver,
-    service::{Cuda, Os, Profile},
+    service::{Cuda, Os, Profile, RunAs},
 };
 
 pub(super) const CHECKS: &[Check] = &[
@@ -64,7 +69,7 @@ pub(super) const CHECKS: &[Check] = &[
         [
             "the app's user may not use a device that it is to use",
             "the node, asked as that user",
-            "the group that may, for that user",
+            "the group that may, for that user; for a throw-away one `SupplementaryGroups`",
         ],
         closed,
     )
@@ -216,7 +221,21 @@ fn closed_node(patient: &Patient, node: &Path) -> Option<Finding> {
         .look
         .group(&entry.gid.to_string())
         .filter(|_| entry.mode & 0o060 == 0o060 && entry.gid != 0);
+    let mut groups = supplementary(patient.service);
+    // Only root can ask with groups that the unit adds.
+    let is_added =
+        group.as_ref().is_some_and(|group| groups.contains(group)) || groups.contains(&entry.gid.to_string());
+    if is_added && patient.look.euid() != 0 {
+        return None;
+    }
     Some(match group {
+        // Nobody can put a throw-away user into a group.
+        Some(group) if patient.service.run_as == RunAs::Dynamic => {
+            let finding = finding.seen(format!("its group {group} may"));
+            groups.push(group);
+            let value = program::text(&groups.join(" "));
+            finding.edit(patient, "raw.systemd.Service.SupplementaryGroups", value)
+        }
         Some(group) => finding
             .seen(format!("its group {group} may"))
             .run(format!("usermod -aG {group} {}", shell_words::quote(&user))),

@@ -1,6 +1,6 @@
 //! What lets others in: who else can change what runs, or reach it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{
     Check, Finding, Patient,
@@ -81,11 +81,17 @@ fn open(patient: &Patient) -> Vec<Finding> {
                 continue;
             }
             let finding = Finding::new(message).seen(described(patient, part, &entry));
-            let owner = patient.look.user(&entry.uid.to_string()).and_then(|user| user.name);
-            findings.push(match owner {
+            let owner = patient.look.user(&entry.uid.to_string());
+            // In a home the person it belongs to changes what they like, whosever a file is; and the home stays theirs.
+            let home = owner.as_ref().map(|user| user.home.clone());
+            let is_in_home = home.is_some_and(|home| home != Path::new("/") && part.starts_with(home));
+            findings.push(match owner.and_then(|user| user.name) {
                 _ if entry.mode & 0o002 != 0 => finding.run(format!("chmod o-w {}", quoted(part))),
                 Some(owner) if entry.uid != 0 && part == patient.service.working_directory => {
                     finding.edit(patient, "service.user", text(&owner))
+                }
+                _ if entry.uid != 0 && is_in_home => {
+                    finding.by_hand("put the app where only root writes, such as /opt, or run it as that user")
                 }
                 _ if entry.uid != 0 => finding.run(format!("chown root {}", quoted(part))),
                 _ => finding.run(format!("chmod g-w {}", quoted(part))),
@@ -100,6 +106,24 @@ fn is_everywhere(host: &str) -> bool {
     matches!(host, "0.0.0.0" | "::" | "[::]" | "*")
 }
 
+/// Whether a word of a command, after another one, names the address of everywhere.
+fn is_open(before: &str, word: &str) -> bool {
+    let (option, host) = word.rsplit_once('=').unwrap_or((before, word));
+    let (host, port) = match host.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && !port.is_empty() => (host, port),
+        _ => (host, ""),
+    };
+    // A star has other meanings too: origins, proxies that are believed, files.
+    let last = option.rsplit(['-', '_', '.']).next().unwrap_or_default().to_lowercase();
+    let is_of_address = matches!(last.as_str(), "host" | "bind" | "listen" | "address");
+    let is_port = !port.is_empty() && port.chars().all(|c| c.is_ascii_digit());
+    match host {
+        "*" => is_port || (port.is_empty() && is_of_address),
+        "::" => is_of_address,
+        host => is_everywhere(host),
+    }
+}
+
 fn listens(patient: &Patient) -> Vec<Finding> {
     let service = patient.service;
     if service.security.network != crate::service::Network::Any
@@ -111,14 +135,11 @@ fn listens(patient: &Patient) -> Vec<Finding> {
     for port in service.ports().iter().filter(|port| is_everywhere(&port.host)) {
         seen.push(format!("{}: port {} of {}", port.source, port.number, port.host));
     }
-    let named = service.command.iter().skip(1).find(|word| {
-        let host = word.rsplit_once('=').map_or(word.as_str(), |(_, value)| value);
-        is_everywhere(
-            host.rsplit_once(':')
-                .map_or(host, |(host, _)| if host.is_empty() { "*" } else { host }),
-        ) && !host.starts_with(':')
-    });
-    seen.extend(named.map(|word| format!("the command names {word}")));
+    let words = service.command.windows(2);
+    let named = words
+        .map(|two| (&two[0], &two[1]))
+        .find(|(before, word)| is_open(before, word));
+    seen.extend(named.map(|(_, word)| format!("the command names {word}")));
     if seen.is_empty() && patient.app.live.is_up() {
         let own = listening(patient.look)
             .into_iter()
@@ -150,4 +171,46 @@ fn listens(patient: &Patient) -> Vec<Finding> {
             "if others are meant to reach it: a proxy that knows them, or a firewall; else let it listen on 127.0.0.1",
         )
         .only()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_is_an_address_only_where_one_is_expected() {
+        for command in [
+            "--bind 0.0.0.0",
+            "--bind 0.0.0.0:80",
+            "serve 0.0.0.0:80",
+            "--host=0.0.0.0",
+            "--host *",
+            "--http-host=*",
+            "--bind=*:80",
+            "-b *:80",
+            "-b [::]:80",
+            "--host ::",
+            "--server.address=*",
+            "HOST=*",
+        ] {
+            let (before, word) = command.split_once(' ').unwrap_or(("app", command));
+            assert!(is_open(before, word), "{command}");
+        }
+        for command in [
+            "--forwarded-allow-ips=*",
+            "--forwarded-allow-ips *",
+            "--cors=*",
+            "--allowed-hosts=*",
+            "--log *:debug",
+            "-b :80",
+            "--host 127.0.0.1:80",
+            "--host ::1",
+            "std::fs",
+            "=",
+            "",
+        ] {
+            let (before, word) = command.split_once(' ').unwrap_or(("app", command));
+            assert!(!is_open(before, word), "{command}");
+        }
+    }
 }

@@ -234,6 +234,7 @@ impl<'a> Patient<'a> {
             };
             Role {
                 user,
+                groups: supplementary(self.service),
                 environment: environment::of(&known, &account, None, Vec::new(), self.look).unwrap_or_default(),
                 folder: self.service.working_directory.clone(),
             }
@@ -252,4 +253,21 @@ pub(super) fn small_file(look: &dyn Probe, file: &Path) -> Option<Vec<u8>> {
 /// A path as a shell reads it.
 pub(super) fn quoted(path: &Path) -> String {
     shell_words::quote(&path.to_string_lossy()).into_owned()
+}
+
+/// The groups that the manifest adds; an empty line drops those before it (systemd.exec(5), `SupplementaryGroups=`).
+pub(super) fn supplementary(service: &Service) -> Vec<String> {
+    let lines = service
+        .raw_systemd
+        .get("Service")
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let mut groups = Vec::new();
+    for (_, value) in lines.iter().filter(|(directive, _)| directive == "SupplementaryGroups") {
+        if value.trim().is_empty() {
+            groups.clear();
+        }
+        groups.extend(value.split_whitespace().map(str::to_owned));
+    }
+    groups
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Check, Finding, Patient, patient::quoted, refusals::is_of_the_system};
 use crate::{
     service::{Os, RunAs},
-    system::{Entry, EntryKind},
+    system::{Cmd, Entry, EntryKind, Output},
 };
 
 pub(super) const CHECKS: &[Check] = &[
@@ -23,7 +23,7 @@ pub(super) const CHECKS: &[Check] = &[
         [
             "the app's user may not enter a folder on the way to its program, its folder or its script",
             "each folder on the way, asked as that user",
-            "`chmod o+x` of the first that is closed",
+            "`chmod` of the first that is closed, for those that the user counts among",
         ],
         closed,
     )
@@ -113,14 +113,42 @@ fn closed(patient: &Patient) -> Vec<Finding> {
             continue;
         }
         let mode = patient.look.target(first).ok().flatten();
+        let (own, groups) = ids(patient);
+        let class = mode.as_ref().map_or('o', |entry| class_of(entry, own, &groups));
         findings.push(
             Finding::new(message)
                 .seen(mode.map_or_else(String::new, |entry| described(patient, first, &entry)))
                 .seen(format!("it is on the way to {}", place.display()))
-                .run(format!("chmod o+x {}", quoted(first))),
+                .run(format!("chmod {class}+x {}", quoted(first))),
         );
     }
     findings
+}
+
+/// The numbers of the app's user and of all its groups.
+fn ids(patient: &Patient) -> (Option<u32>, Vec<u32>) {
+    let account = patient.account();
+    let said = patient.ask(&Cmd::new("/usr/bin/id", ["-G"]));
+    let said = said
+        .filter(Output::is_ok)
+        .map(|output| output.stdout)
+        .unwrap_or_default();
+    let mut groups: Vec<u32> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    if groups.is_empty() {
+        groups.extend(account.as_ref().map(|user| user.gid));
+    }
+    (account.map(|user| user.uid), groups)
+}
+
+/// Whose bits of a mode count for a user: the owner's, the group's, or those of others (`path_resolution(7)`).
+fn class_of(entry: &Entry, own: Option<u32>, groups: &[u32]) -> char {
+    if own == Some(entry.uid) {
+        'u'
+    } else if groups.contains(&entry.gid) {
+        'g'
+    } else {
+        'o'
+    }
 }
 
 /// `/srv: mode 0700, owner root`
@@ -249,4 +277,30 @@ pub(super) fn options(mounts: &str, place: &Path) -> Vec<String> {
         .split(',')
         .map(str::to_owned)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_opened_for_those_whose_bits_count() {
+        let entry = Entry {
+            kind: EntryKind::Folder,
+            mode: 0o700,
+            uid: 0,
+            gid: 1000,
+            len: 0,
+            modified: std::time::Duration::ZERO,
+        };
+        for (own, groups, class) in [
+            (Some(0), &[1000][..], 'u'),
+            (Some(1000), &[1000], 'g'),
+            (Some(1000), &[4, 1000], 'g'),
+            (Some(1000), &[4], 'o'),
+            (None, &[], 'o'),
+        ] {
+            assert_eq!(class_of(&entry, own, groups), class, "{own:?} {groups:?}");
+        }
+    }
 }

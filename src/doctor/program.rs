@@ -10,7 +10,11 @@ use super::{
     patient::quoted,
     places::{described, mount_of, options},
 };
-use crate::{program::Interpreter, service::Os, system::EntryKind};
+use crate::{
+    program::{Interpreter, way},
+    service::Os,
+    system::{EntryKind, MOST_LINKS, Probe},
+};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::error(
@@ -142,23 +146,40 @@ fn instead(patient: &Patient, program: &str) -> Option<PathBuf> {
     best.map(|(_, path)| path)
 }
 
-/// The script that an interpreter is given: its first argument that is no option.
+/// The script that an interpreter is given, where that is certain.
 pub(super) fn script(patient: &Patient, argv: &[String]) -> Option<PathBuf> {
     const INTERPRETERS: [&str; 9] = ["python", "pypy", "node", "ruby", "perl", "php", "sh", "bash", "dash"];
     let (program, words) = argv.split_first()?;
     let name = Path::new(program).file_name()?.to_string_lossy().into_owned();
-    let is_interpreter = INTERPRETERS.iter().any(|known| {
-        let rest = name.strip_prefix(known);
+    let known = INTERPRETERS.iter().find(|known| {
+        let rest = name.strip_prefix(**known);
         rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '.'))
-    });
-    if !is_interpreter {
-        return None;
-    }
-    // What follows these is code or a module, no file.
-    let is_code = |word: &&String| matches!(word.as_str(), "-c" | "-m" | "-e" | "-p" | "--eval" | "--print" | "-");
-    let mut words = words.iter();
-    let first = words.find(|word| is_code(word) || !word.starts_with('-'))?;
-    (!is_code(&first)).then(|| patient.place(first))
+    })?;
+    script_word(known, words).map(|word| patient.place(word))
+}
+
+/// The first word that is no option; none where it may be something else than a script: what an option before it takes, code,
+/// or a module.
+fn script_word<'a>(interpreter: &str, words: &'a [String]) -> Option<&'a str> {
+    // The letters that take no value, and leave the next word the script.
+    let letters = match interpreter {
+        "python" | "pypy" => "bBdEiIOPqRsSuvx",
+        "sh" | "bash" | "dash" => "aefhilmnpuvx",
+        "perl" => "tTwWX",
+        "ruby" => "w",
+        "php" => "nq",
+        _ => "",
+    };
+    let is_harmless = |word: &str| match word.strip_prefix("--") {
+        Some(long) => long.contains('=') && !long.starts_with("eval=") && !long.starts_with("print="),
+        None => word.len() > 1 && word[1..].chars().all(|letter| letters.contains(letter)),
+    };
+    let is_option = |word: &str| word.starts_with('-') || (interpreter.ends_with("sh") && word.starts_with('+'));
+    let index = words.iter().position(|word| !is_option(word))?;
+    let word = words[index].as_str();
+    // node also takes the name without its extension, a folder, and words of its own (`inspect`).
+    let is_script = interpreter != "node" || [".js", ".mjs", ".cjs"].iter().any(|end| word.ends_with(end));
+    (is_script && words[..index].iter().all(|option| is_harmless(option))).then_some(word)
 }
 
 fn script_missing(patient: &Patient) -> Vec<Finding> {
@@ -248,11 +269,28 @@ fn closed(patient: &Patient) -> Vec<Finding> {
     findings
 }
 
+/// Where a program really lies: itself no link, and none among the folders above.
+fn without_links(look: &dyn Probe, program: &Path) -> PathBuf {
+    let mut place = program.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        let next = place.components().fold(PathBuf::new(), |folder, name| {
+            let inner = folder.join(name);
+            way(look, &inner).pop().unwrap_or(inner)
+        });
+        if next == place {
+            break;
+        }
+        place = next;
+    }
+    place
+}
+
 fn noexec(patient: &Patient) -> Vec<Finding> {
     let mounts = patient.look.read(Path::new("/proc/self/mounts")).unwrap_or_default();
     let mounts = String::from_utf8_lossy(&mounts);
     there(patient)
         .filter_map(|program| {
+            let program = without_links(patient.look, &program);
             let (place, _) = mount_of(&mounts, &program);
             let is_noexec = options(&mounts, &place).iter().any(|option| option == "noexec");
             is_noexec.then(|| {
@@ -270,6 +308,63 @@ fn noexec(patient: &Patient) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "tests")]
+    fn a_program_lies_where_its_links_and_those_of_its_folders_lead() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = std::fs::canonicalize(folder.path()).expect("it is there");
+        std::fs::create_dir_all(root.join("real/bin")).expect("it is writable");
+        std::fs::write(root.join("real/bin/python3.11"), "").expect("it is writable");
+        for (link, target) in [
+            ("real/bin/python3", "python3.11"),
+            ("venv", "over/real"),
+            ("over", "."),
+            ("loop", "loop/x"),
+        ] {
+            crate::platform::symlink(Path::new(target), &root.join(link)).expect("it is writable");
+        }
+        let place = without_links(&crate::system::Real, &root.join("venv/bin/python3"));
+        assert_eq!(place, root.join("real/bin/python3.11"));
+        let _ = without_links(&crate::system::Real, &root.join("loop/y")); // it ends
+    }
+
+    #[test]
+    fn a_script_is_told_only_where_nothing_else_can_be_meant() {
+        for (command, script) in [
+            ("python main.py", Some("main.py")),
+            ("python -uB -OO main.py --port=1", Some("main.py")),
+            ("python -W ignore main.py", None),
+            ("python -X dev main.py", None),
+            ("python -m http.server", None),
+            ("python -um http.server", None),
+            ("python -c x", None),
+            ("python -", None),
+            ("sh run", Some("run")),
+            ("bash -eu run.sh", Some("run.sh")),
+            ("bash -ec exit", None),
+            ("bash -lc exit", None),
+            ("bash -o pipefail run.sh", None),
+            ("bash +x run.sh", Some("run.sh")),
+            ("node server.js", Some("server.js")),
+            ("node --max-old-space-size=4096 a.mjs", Some("a.mjs")),
+            ("node server", None),
+            ("node -r dotenv/config x.js", None),
+            ("node --import ./a.mjs x.js", None),
+            ("node --eval=1 x.js", None),
+            ("perl -w a.pl", Some("a.pl")),
+            ("perl -I lib a.pl", None),
+            ("php -d a=b x.php", None),
+            ("php -S 127.0.0.1:80 x.php", None),
+            ("php artisan serve", Some("artisan")),
+            ("ruby -e 1", None),
+            ("ruby", None),
+        ] {
+            let mut words = command.split(' ').map(str::to_owned);
+            let (name, words) = (words.next().unwrap_or_default(), words.collect::<Vec<_>>());
+            assert_eq!(script_word(&name, &words), script, "{command}");
+        }
+    }
 
     #[test]
     fn a_string_is_written_so_that_toml_reads_it_again() {

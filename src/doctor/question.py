@@ -1,5 +1,9 @@
 # Asked of the interpreter that the app uses, with the names of packages as arguments: one line of JSON.
-import json, platform, sys
+import sys
+# A platform.py or json.py of the app is not run for it: its folder comes last, once all is imported.
+own = [place for place in sys.path if not place]
+sys.path[:] = [place for place in sys.path if place]
+import json, platform
 try:
     from importlib import metadata
     def find(name):
@@ -10,6 +14,7 @@ except ImportError:
     def find(name):
         found = pkg_resources.get_distribution(name)
         return found.version, list(found.extras)
+sys.path += own
 def ask(name):
     for spelt in (name, name.replace("-", "_"), name.replace("-", ".")):
         try:

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{sys::statvfs::statvfs, unistd::Gid};
+use nix::{
+    sys::statvfs::statvfs,
+    unistd::{Gid, Group},
+};
 
 use super::{acting_for, as_identity, euid, identity, signal, wait};
 use crate::system::{Cmd, Output, Role, Space};
@@ -23,7 +26,14 @@ pub fn run_as(role: &Role, cmd: &Cmd, limit: Duration) -> io::Result<Output> {
         Path::new("/")
     });
     if let Some((user, group)) = &role.user {
-        let (identity, _) = identity(user, group.as_deref())?;
+        let (mut identity, _) = identity(user, group.as_deref())?;
+        // Who acts for a user has no more groups than that user.
+        if acting_for().is_none() {
+            for name in &role.groups {
+                let found = Group::from_name(name)?.map(|group| group.gid.as_raw());
+                identity.groups.extend(found.or_else(|| name.parse().ok()));
+            }
+        }
         if euid() == 0 || acting_for().is_some() {
             let groups = identity.groups.into_iter().map(Gid::from_raw).collect();
             as_identity(&mut command, identity.uid, identity.gid, groups);
