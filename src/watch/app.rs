@@ -141,7 +141,7 @@ impl App {
         }
         let is_silent = self.course.as_ref().is_some_and(|course| !course.has_told());
         match self.invocation {
-            Some(_) => self.course.is_none() || is_silent,
+            Some(_) => self.course.is_none() || is_silent || self.owner.is_none(),
             None => self.ending.is_some(),
         }
     }

@@ -72,7 +72,7 @@ pub(super) const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubStat
     NeedDaemonReload,Result,ExecMainCode,ExecMainStatus,NRestarts,MainPID,MemoryCurrent,ActiveEnterTimestampMonotonic,\
     StateChangeTimestampMonotonic,RequiredBy,BoundBy,RequisiteOf,Job,InactiveExitTimestampMonotonic,InvocationID,\
     ExecMainStartTimestampMonotonic,MemoryMax,CPUUsageNSec,CPUQuotaPerSecUSec,TasksCurrent,TasksMax,\
-    UID,GID,Restart,KillSignal,PrivateNetwork,NetworkNamespacePath";
+    UID,GID,User,DynamicUser,Restart,KillSignal,PrivateNetwork,NetworkNamespacePath";
 
 /// The answer to `systemctl show UNIT…`: one block a unit, in the order of the question.
 pub(super) fn parse(text: &str, units: &[String]) -> Vec<Live> {
@@ -84,14 +84,28 @@ pub(super) fn parse(text: &str, units: &[String]) -> Vec<Live> {
                 unit: unit.clone(),
                 ..Live::default()
             };
-            for line in blocks.next().unwrap_or_default().lines() {
+            let block = blocks.next().unwrap_or_default();
+            for line in block.lines() {
                 if let Some((key, value)) = line.split_once('=') {
                     set(&mut live, key, value);
                 }
             }
+            live.owner = owner(block);
             live
         })
         .collect()
+}
+
+/// Whom a unit runs as: the service manager's own user where it names none. In the first moment of a start the numbers of the one
+/// that it names are not known yet.
+fn owner(block: &str) -> Option<(u32, u32)> {
+    let value = |key: &str| block.lines().find_map(|line| line.strip_prefix(key));
+    let number = |key: &str| value(key).and_then(|value| value.parse().ok());
+    let is_managers = value("User=").is_none_or(str::is_empty) && value("DynamicUser=") != Some("yes");
+    match number("UID=") {
+        Some(uid) => Some((uid, number("GID=")?)),
+        None => is_managers.then(|| (0, number("GID=").unwrap_or_default())),
+    }
 }
 
 /// The units of `systemctl list-units --plain`, a line each (name, load, active, sub), and whether they are up.
@@ -120,9 +134,6 @@ fn set(live: &mut Live, key: &str, value: &str) {
         "ExecMainStatus" => live.last_exit.1 = value.parse().unwrap_or_default(),
         "NRestarts" => live.restarts = value.parse().unwrap_or_default(),
         "MainPID" => live.pid = value.parse().ok().filter(|&pid| pid != 0),
-        // `[not set]` is the service manager's own.
-        "UID" => live.owner.get_or_insert_default().0 = value.parse().unwrap_or_default(),
-        "GID" => live.owner.get_or_insert_default().1 = value.parse().unwrap_or_default(),
         "MemoryCurrent" => live.memory = number(value),
         "MemoryMax" => live.usage.memory_limit = number(value),
         "CPUUsageNSec" => live.usage.cpu = number(value).map(Duration::from_nanos),

@@ -51,8 +51,7 @@ pub fn share(_: &Path, _: &Share) -> io::Result<()> {
 /// Makes a folder that is not there. Only root writes where the machine's records lie.
 pub fn claim(folder: &Path) -> io::Result<()> {
     match fs::create_dir(folder) {
-        // One that goes at this moment is made anew by whoever comes next.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && (folder.is_dir() || !folder.exists()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
         made => made.and_then(|()| super::set_mode(folder, 0o755)),
     }
 }

@@ -77,6 +77,9 @@ impl Identity {
             let message = "its main process is not the app's own user now: it runs with other rights";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
+        if owner.is_none() && euid() == 0 {
+            return Err(Errno::EAGAIN.into()); // whose it is, is not known yet
+        }
         let groups = ids("Groups:");
         Ok(Self { uid, gid, groups })
     }
