@@ -490,7 +490,10 @@ fn what_has_done_its_work_does_it_again_before_those_that_need_it_start() {
     for signal in ["-TERM", "-KILL", "-TERM"] {
         let mut crew = home.begin(&["run", "-m", "work.toml", "-m", "app.toml"]);
         soon("it is ready", || home.is_ready("app"));
-        assert!(home.path("in-order").exists(), "{signal}");
+        // It is ready by time: on a busy machine its first words may come after that.
+        soon(&format!("{signal}: it began in order"), || {
+            home.path("in-order").exists()
+        });
         crew.end(signal);
         soon("it is gone", || !home.pid("app").is_some_and(is_there));
         for file in ["in-order", "work-done"] {
