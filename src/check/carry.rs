@@ -5,6 +5,7 @@ use std::{ops::Range, path::Path};
 
 use super::Checker;
 use crate::{
+    manifest::Manifest,
     render::is_noncharacter,
     service::{Probe, Service},
 };
@@ -18,6 +19,22 @@ const LONGEST_LINE: usize = 1024 * 1024 - 256;
 const MOST_WORDS: usize = 3 * 512 * 1024;
 /// Room for `PATH=` and the folders that follow those of the manifest.
 const DEFAULT_PATH: usize = 128;
+
+/// The commands that probes run, and where they are written.
+pub(super) fn asked<'a>(
+    service: &'a Service,
+    m: &'a Manifest,
+) -> impl Iterator<Item = (&'a [String], &'a Range<usize>)> {
+    let health = m.health.as_ref().and_then(|health| health.value.probe.command.as_ref());
+    let asked = [
+        (service.readiness.probe.as_ref(), m.readiness.probe.command.as_ref()),
+        (service.health.as_ref().map(|health| &health.probe), health),
+    ];
+    asked.into_iter().filter_map(|(probe, at)| match (probe, at) {
+        (Some(Probe::Command { argv }), Some(at)) => Some((argv.as_slice(), &at.span)),
+        _ => None,
+    })
+}
 
 /// Why a program's path cannot stand in `ExecStart=`: systemd refuses quotes, backslashes and control characters there
 /// ("Executable name contains special characters").
@@ -67,15 +84,8 @@ impl Checker<'_> {
             self.check_length(argv.iter().map(String::len), span);
             self.check_number(argv, &service.environment, span);
         }
-        let health = m.health.as_ref().and_then(|health| health.value.probe.command.as_ref());
-        let asked = [
-            (service.readiness.probe.as_ref(), m.readiness.probe.command.as_ref()),
-            (service.health.as_ref().map(|health| &health.probe), health),
-        ];
-        for (probe, at) in asked {
-            if let (Some(Probe::Command { argv }), Some(at)) = (probe, at) {
-                self.check_length(argv.iter().map(String::len), &at.span);
-            }
+        for (argv, span) in asked(service, m) {
+            self.check_length(argv.iter().map(String::len), span);
         }
         if let Some(at) = &m.app.description
             && at.value.len() * 2 > LONGEST_LINE

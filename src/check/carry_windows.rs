@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use super::Checker;
+use super::{Checker, carry::asked};
 use crate::{
     render::{argv, windows},
-    service::{Method, Probe, Service},
+    service::{Method, Service},
     values::windows_path,
 };
 
@@ -27,15 +27,8 @@ impl Checker<'_> {
         for (argv, span) in pre_start.chain([command]) {
             self.check_line(argv, span);
         }
-        let health = m.health.as_ref().and_then(|health| health.value.probe.command.as_ref());
-        let asked = [
-            (service.readiness.probe.as_ref(), m.readiness.probe.command.as_ref()),
-            (service.health.as_ref().map(|health| &health.probe), health),
-        ];
-        for (probe, at) in asked {
-            if let (Some(Probe::Command { argv }), Some(at)) = (probe, at) {
-                self.check_line(argv, &at.span);
-            }
+        for (argv, span) in asked(service, m) {
+            self.check_line(argv, span);
         }
         for (key, value) in &m.service.environment {
             if windows_path::length(&key.value) + 1 + windows_path::length(&value.value) > LONGEST_VARIABLE {

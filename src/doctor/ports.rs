@@ -91,6 +91,13 @@ struct Owner {
     is_users: bool,
 }
 
+impl Owner {
+    /// Whether it is a process of the app.
+    fn is_of(&self, patient: &Patient) -> bool {
+        self.unit.as_ref() == Some(&patient.unit()) || Some(self.pid) == patient.app.live.pid
+    }
+}
+
 fn owner(look: &dyn Probe, socket: &Socket) -> Option<Owner> {
     let target = PathBuf::from(format!("socket:[{}]", socket.inode));
     let processes = look.list(Path::new("/proc")).unwrap_or_default();
@@ -108,11 +115,12 @@ fn owner(look: &dyn Probe, socket: &Socket) -> Option<Owner> {
         let bytes = look.read(Path::new(&format!("/proc/{pid}/{file}"))).unwrap_or_default();
         String::from_utf8_lossy(&bytes).trim().to_owned()
     };
+    let groups = text("cgroup");
     Some(Owner {
         pid,
         name: text("comm"),
-        unit: unit_of(&text("cgroup")),
-        is_users: text("cgroup").contains("/user@"),
+        unit: unit_of(&groups),
+        is_users: groups.contains("/user@"),
     })
 }
 
@@ -127,7 +135,7 @@ fn unit_of(groups: &str) -> Option<String> {
 /// Whether a socket is the app's own; none where that cannot be seen.
 pub(super) fn is_own(patient: &Patient, socket: &Socket) -> Option<bool> {
     let owner = owner(patient.look, socket)?;
-    Some(owner.unit.as_ref() == Some(&patient.unit()) || Some(owner.pid) == patient.app.live.pid)
+    Some(owner.is_of(patient))
 }
 
 fn taken(patient: &Patient) -> Vec<Finding> {
@@ -166,8 +174,7 @@ fn taken(patient: &Patient) -> Vec<Finding> {
             }
             continue;
         };
-        let is_own = owner.unit.as_ref() == Some(&patient.unit()) || Some(owner.pid) == patient.app.live.pid;
-        if is_own {
+        if owner.is_of(patient) {
             continue;
         }
         let finding = Finding::new(format!("port {number} is taken by {} ({})", owner.name, owner.pid))

@@ -114,6 +114,7 @@ pub fn given(service: &Service) -> Arc<[(OsString, OsString)]> {
         .map(|(name, value)| (name.into(), value.into()))
         .collect()
 }
+
 fn over_network(probe: &Probe, timeout: Duration) -> Result<(), Wrong> {
     match probe {
         Probe::Tcp { address } => tcp(address, timeout),

@@ -11,6 +11,13 @@ pub use unix::*;
 #[cfg(windows)]
 pub use windows::*;
 
+use std::{
+    fs,
+    io::{self, BufRead as _, Seek as _},
+    path::Path,
+    time::Duration,
+};
+
 /// What a service tells its manager (`sd_notify(3)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
@@ -40,4 +47,23 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM, or a terminal that went away.
     Terminate,
+}
+
+/// Asks a supervisor; the first line of its answer.
+pub fn tell(path: &Path, words: &str, patience: Duration) -> io::Result<String> {
+    let mut answer = String::new();
+    ask_control(path, words, Some(patience))?.read_line(&mut answer)?;
+    Ok(answer.trim().to_owned())
+}
+
+/// Opens a file to read it; others may write, rename and remove it meanwhile.
+pub fn open_read(path: &Path) -> io::Result<fs::File> {
+    fs::File::open(path)
+}
+
+/// Opens a file to read what is still to come.
+pub fn open_at_end(path: &Path) -> io::Result<fs::File> {
+    let mut file = open_read(path)?;
+    file.seek(io::SeekFrom::End(0))?;
+    Ok(file)
 }

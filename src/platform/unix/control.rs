@@ -85,13 +85,6 @@ fn by_folder<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Re
     act(&open.join(name))
 }
 
-/// Asks a supervisor; the first line of its answer.
-pub fn tell(path: &Path, words: &str, patience: Duration) -> io::Result<String> {
-    let mut answer = String::new();
-    ask_control(path, words, Some(patience))?.read_line(&mut answer)?;
-    Ok(answer.trim().to_owned())
-}
-
 /// What a supervisor says, as it comes.
 pub type Answer = BufReader<UnixStream>;
 

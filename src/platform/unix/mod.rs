@@ -284,18 +284,6 @@ pub fn in_turn<T>(output: &fs::File, write: impl FnOnce() -> T) -> T {
     written
 }
 
-/// Opens a file to read it.
-pub fn open_read(path: &Path) -> io::Result<fs::File> {
-    fs::File::open(path)
-}
-
-/// Opens a file to read what is still to come.
-pub fn open_at_end(path: &Path) -> io::Result<fs::File> {
-    let mut file = fs::File::open(path)?;
-    io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
-    Ok(file)
-}
-
 /// Opens a file to append to it.
 pub fn append(path: &Path, mode: u32) -> io::Result<fs::File> {
     fs::OpenOptions::new().append(true).create(true).mode(mode).open(path)

@@ -27,7 +27,7 @@ use windows_sys::Win32::{
 };
 
 use super::{access::Access, succeeded, unsupported, wide};
-use crate::platform::Told;
+use crate::platform::{Told, tell};
 
 /// Whether a pipe is a file, by which it is found.
 pub const HAS_SOCKET_FILES: bool = false;
@@ -134,13 +134,6 @@ impl Write for Client {
 /// Whether somebody listens at a pipe.
 pub fn is_served(path: &Path) -> bool {
     open(&name(path), Duration::ZERO).is_ok()
-}
-
-/// Asks a supervisor; the first line of its answer.
-pub fn tell(path: &Path, words: &str, patience: Duration) -> io::Result<String> {
-    let mut answer = String::new();
-    ask_control(path, words, Some(patience))?.read_line(&mut answer)?;
-    Ok(answer.trim().to_owned())
 }
 
 /// What a supervisor says, as it comes.

@@ -135,18 +135,6 @@ pub fn remove(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Opens a file to read it; others may write, rename and remove it meanwhile.
-pub fn open_read(path: &Path) -> io::Result<fs::File> {
-    fs::File::open(path)
-}
-
-/// Opens a file to read what is still to come.
-pub fn open_at_end(path: &Path) -> io::Result<fs::File> {
-    let mut file = fs::File::open(path)?;
-    io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
-    Ok(file)
-}
-
 /// Gives a file another name, at once. Whoever looks at the other one in this moment (a scanner, an indexer) may keep it from
 /// being replaced: that passes.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
