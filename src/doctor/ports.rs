@@ -188,11 +188,7 @@ fn taken(patient: &Patient) -> Vec<Finding> {
             )),
             Some(unit) if owner.is_users == (patient.service.scope == Scope::User) => finding
                 .seen(format!("that process is of {unit}"))
-                .run(format!(
-                    "systemctl {}stop {}",
-                    if owner.is_users { "--user " } else { "" },
-                    shell_words::quote(unit)
-                ))
+                .run(patient.manager(&format!("stop {}", shell_words::quote(unit))))
                 .by_hand("or give the app another port"),
             _ => finding
                 .run(format!("kill {}", owner.pid))

@@ -52,8 +52,8 @@ pub(super) struct App {
     invocation: Option<String>,
     course: Option<Course>,
     pulse: Option<Pulse>,
-    pid: Option<u32>,
-    owner: Option<(u32, u32)>,
+    /// The process that it is asked as.
+    main: Main,
     /// Counts runs and what is asked of them: what answers late, answers nobody.
     run: u64,
     ending: Option<Ending>,
@@ -83,8 +83,7 @@ impl App {
             invocation: None,
             course: None,
             pulse: None,
-            pid: None,
-            owner: None,
+            main: Main::default(),
             run: 0,
             ending: None,
             ended: None,
@@ -141,7 +140,7 @@ impl App {
         }
         let is_silent = self.course.as_ref().is_some_and(|course| !course.has_told());
         match self.invocation {
-            Some(_) => self.course.is_none() || is_silent || self.owner.is_none(),
+            Some(_) => self.course.is_none() || is_silent || self.main.owner.is_none(),
             None => self.ending.is_some(),
         }
     }
@@ -158,7 +157,7 @@ impl App {
         }
         self.invocation = next;
         self.course = None;
-        self.pid = None;
+        self.main = Main::default();
         self.run += 1;
     }
 
@@ -173,8 +172,7 @@ impl App {
         if live.pid.is_none() && live.active != "active" {
             return Vec::new(); // that was the process of an earlier run
         }
-        self.pid = live.pid;
-        self.owner = live.owner;
+        self.main = live.main();
         if self.course.is_none() {
             let seen = before.pulse(&self.unit, &live.invocation);
             let by_us = self.ending.take().map(|ending| ending.told);
@@ -248,9 +246,8 @@ impl App {
                     probe,
                     timeout,
                     asker: Asker::Process(Main {
-                        pid: self.pid,
-                        owner: self.owner,
                         environment: Arc::clone(&self.wanted.environment),
+                        ..self.main.clone()
                     }),
                     is_urgent: course.phase() == Phase::Starting,
                 }),
@@ -289,12 +286,12 @@ impl App {
 
     /// The process that it is asked as.
     pub(super) fn pid(&self) -> Option<u32> {
-        self.pid
+        self.main.pid
     }
 
     /// Another process is its main one now.
     pub(super) fn hands_over(&mut self, pid: u32) {
-        self.pid = Some(pid);
+        self.main.pid = Some(pid);
     }
 
     /// Which run it is in.
