@@ -146,12 +146,8 @@ pub fn systemd_watch(scope: Scope, helper: &Path) -> Result<String, Failure> {
         is_system: bool,
         wanted_by: &'static str,
     }
-    let flag = match scope {
-        Scope::System => "--system",
-        Scope::User => "--user",
-    };
     let layout = Layout {
-        command: command_line(&[&*helper.to_string_lossy(), "watch", flag].map(str::to_owned)),
+        command: command_line(&[&*helper.to_string_lossy(), "watch", scope.flag()].map(str::to_owned)),
         is_system: scope == Scope::System,
         wanted_by: wanted_by(scope),
     };

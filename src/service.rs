@@ -22,6 +22,16 @@ pub enum Scope {
     User,
 }
 
+impl Scope {
+    /// What names it on our command line.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::System => "--system",
+            Self::User => "--user",
+        }
+    }
+}
+
 /// The system an app runs on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

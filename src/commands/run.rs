@@ -111,7 +111,7 @@ fn together(context: &mut Context, kept: Vec<Kept>) -> Outcome {
     let context = &*context;
     supervisor::make_folders(&rooms, Stage::Among, context.system)?;
     let member = |service: Service, mut words: Vec<String>| {
-        words.extend([flag(scope).into(), "--among".into()]);
+        words.extend([scope.flag().into(), "--among".into()]);
         Member {
             keep: Cmd::new(
                 &context.host.program.to_string_lossy(),
@@ -143,7 +143,7 @@ pub(super) fn control(context: &mut Context, args: &cli::Supervisor) -> Outcome 
         .map_or(Duration::from_secs(90), |service| service.stop_timeout)
         + SLACK;
     let program = context.host.program.to_string_lossy();
-    let in_background = Cmd::new(&program, ["supervisor", "serve", flag(scope), name]);
+    let in_background = Cmd::new(&program, ["supervisor", "serve", scope.flag(), name]);
     match args.verb {
         cli::SupervisorVerb::Start => client::start(context.system, &in_background, &rooms)?,
         cli::SupervisorVerb::Stop => client::stop(context.system, &rooms, patience)?,
@@ -163,13 +163,6 @@ pub(super) fn control(context: &mut Context, args: &cli::Supervisor) -> Outcome 
         }
     }
     Ok((Exit::Ok, json!({})))
-}
-
-fn flag(scope: Scope) -> &'static str {
-    match scope {
-        Scope::System => "--system",
-        Scope::User => "--user",
-    }
 }
 
 fn serve(context: &Context, service: &Service, rooms: &Rooms, stage: Stage) -> Outcome {

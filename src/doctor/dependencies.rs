@@ -3,10 +3,7 @@
 use std::path::Path;
 
 use super::{Check, Finding, Patient, patient::quoted, program::list};
-use crate::{
-    backend::Live,
-    service::{Os, Scope},
-};
+use crate::{backend::Live, service::Os};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::error(
@@ -58,11 +55,7 @@ fn missing(patient: &Patient) -> Vec<Finding> {
                 Finding::new(format!("it requires {}, which is not there", live.unit)).seen("LoadState=not-found");
             let app = live.unit.strip_suffix(".service").unwrap_or(&live.unit);
             if let Some(file) = manifest_of(patient, app) {
-                let scope = if patient.service.scope == Scope::User {
-                    "--user"
-                } else {
-                    "--system"
-                };
+                let scope = patient.service.scope.flag();
                 finding.run(format!(
                     "autoglm-boot install {scope} --manifest {}",
                     quoted(Path::new(&file))

@@ -209,10 +209,7 @@ impl<'a> Patient<'a> {
 
     /// The command that installs it.
     pub(super) fn install(&self, flags: &str) -> String {
-        let scope = match self.service.scope {
-            Scope::System => "--system",
-            Scope::User => "--user",
-        };
+        let scope = self.service.scope.flag();
         let manifest = shell_words::quote(&self.service.manifest.to_string_lossy()).into_owned();
         format!("autoglm-boot install {scope}{flags} --manifest {manifest}")
     }

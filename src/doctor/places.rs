@@ -192,8 +192,7 @@ fn full(patient: &Patient) -> Vec<Finding> {
     if patient.is_of_systemd() {
         folders.extend(["/var/log", "/etc/systemd", "/var/lib"].map(PathBuf::from));
     }
-    let mounts = patient.look.read(Path::new("/proc/self/mounts")).unwrap_or_default();
-    let mounts = String::from_utf8_lossy(&mounts);
+    let mounts = mounts(patient);
     let mut findings: Vec<Finding> = Vec::new();
     for folder in folders {
         let Ok(space) = patient.look.space(&folder) else {
@@ -225,8 +224,7 @@ pub(super) fn make_room(patient: &Patient, finding: Finding, folder: &Path) -> F
     if patient.is_on_windows() {
         return finding.by_hand("make room: Settings, System, Storage shows what takes the space");
     }
-    let mounts = patient.look.read(Path::new("/proc/self/mounts")).unwrap_or_default();
-    let (place, kind) = mount_of(&String::from_utf8_lossy(&mounts), folder);
+    let (place, kind) = mount_of(&mounts(patient), folder);
     if kind == "tmpfs" {
         return finding.run(format!("mount -o remount,size=50% {}", quoted(&place)));
     }
@@ -241,7 +239,13 @@ pub(super) fn make_room(patient: &Patient, finding: Finding, folder: &Path) -> F
     ))
 }
 
-/// Where the file system of a path is mounted, and of which kind it is (proc(5), `/proc/PID/mounts`).
+/// What is mounted (proc(5), `/proc/PID/mounts`).
+pub(super) fn mounts(patient: &Patient) -> String {
+    let mounts = patient.look.read(Path::new("/proc/self/mounts")).unwrap_or_default();
+    String::from_utf8_lossy(&mounts).into_owned()
+}
+
+/// Where the file system of a path is mounted, and of which kind it is.
 pub(super) fn mount_of(mounts: &str, path: &Path) -> (PathBuf, String) {
     let entry = |line: &str| {
         let mut words = line.split(' ').skip(1);

@@ -8,7 +8,7 @@ use std::{
 use super::{
     Check, Finding, Patient,
     patient::quoted,
-    places::{described, mount_of, options},
+    places::{described, mount_of, mounts, options},
 };
 use crate::{
     program::{Interpreter, way},
@@ -286,8 +286,7 @@ fn without_links(look: &dyn Probe, program: &Path) -> PathBuf {
 }
 
 fn noexec(patient: &Patient) -> Vec<Finding> {
-    let mounts = patient.look.read(Path::new("/proc/self/mounts")).unwrap_or_default();
-    let mounts = String::from_utf8_lossy(&mounts);
+    let mounts = mounts(patient);
     there(patient)
         .filter_map(|program| {
             let program = without_links(patient.look, &program);

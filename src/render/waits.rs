@@ -7,7 +7,7 @@ use crate::{
     exit::Exit,
     health::{state::Care, wait},
     plan::Span,
-    service::{Scope, Service, StartType},
+    service::{Service, StartType},
 };
 
 /// Between the end of the wait and that of systemd's patience with it.
@@ -21,10 +21,7 @@ pub(super) fn command(service: &Service, helper: &Path) -> Option<Vec<String>> {
         return None;
     }
     let script = format!("\"$0\" \"$@\"; [ $? -ne {} ]", Exit::NotReady as u8);
-    let scope = match service.scope {
-        Scope::System => "--system",
-        Scope::User => "--user",
-    };
+    let scope = service.scope.flag();
     let timeout = Span(dependencies.wait_timeout).to_string();
     let helper = helper.to_string_lossy();
     let mut argv = ["/bin/sh", "-c", &script, &helper, "wait", scope, "--timeout", &timeout]

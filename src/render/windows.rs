@@ -2,7 +2,7 @@
 
 use crate::{
     render::argv,
-    service::{Destination, Network, Profile, RestartPolicy, RunAs, Scope, Service},
+    service::{Destination, Network, Profile, RestartPolicy, RunAs, Service},
 };
 
 /// Where our own program lies on a machine that it was provisioned to, if nothing else is said.
@@ -31,10 +31,7 @@ pub(super) fn action(service: &Service, program: &str) -> Action {
             folder: Some(service.working_directory.to_string_lossy().into_owned()),
         };
     }
-    let scope = match service.scope {
-        Scope::System => "--system",
-        Scope::User => "--user",
-    };
+    let scope = service.scope.flag();
     Action {
         command: program.into(),
         arguments: argv::line(&["supervisor", "serve", scope, &service.name].map(String::from)),

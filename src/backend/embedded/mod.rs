@@ -124,10 +124,7 @@ impl Embedded {
 
     /// The command that makes the supervisor start, stop or restart an app.
     fn supervisor(&self, verb: &str, app: &str) -> Cmd {
-        let scope = match self.scope {
-            Scope::System => "--system",
-            Scope::User => "--user",
-        };
+        let scope = self.scope.flag();
         Cmd::new(&self.host.program.to_string_lossy(), ["supervisor", verb, scope]).units([app.to_owned()])
     }
 
@@ -195,9 +192,7 @@ impl Embedded {
     fn is_installed(&self, look: &dyn Probe, app: &str) -> bool {
         matches!(look.entry(&self.store().receipt_path(app)), Ok(Some(_)))
     }
-}
 
-impl Embedded {
     fn tail(&self, look: &dyn Probe, app: &str, most: usize) -> Vec<String> {
         let last = tail::last(&self.rooms(look, app).log, most, look);
         let text = String::from_utf8_lossy(&last);
