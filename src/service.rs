@@ -242,6 +242,12 @@ impl Dependencies {
     pub fn has_waits(&self) -> bool {
         !(self.apps.is_empty() && self.wait_for.is_empty())
     }
+
+    /// What it requires that is no app of ours: units of systemd.
+    pub fn units(&self) -> impl Iterator<Item = &String> {
+        let is_app = |unit: &String| self.apps.iter().any(|app| *unit == format!("{app}.service"));
+        self.requires.iter().filter(move |unit| !is_app(unit))
+    }
 }
 
 /// How to tell that the app is ready.

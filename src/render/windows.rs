@@ -110,8 +110,7 @@ pub(crate) fn losses(service: &Service, has_bare: bool) -> Vec<String> {
         !(dependencies.after.is_empty() && dependencies.wants.is_empty()),
         "dependencies.after, dependencies.wants: without effect on Windows; use requires or wait_for",
     );
-    let is_app = |unit: &String| dependencies.apps.iter().any(|app| *unit == format!("{app}.service"));
-    for unit in dependencies.requires.iter().filter(|unit| !is_app(unit)) {
+    for unit in dependencies.units() {
         lose(
             true,
             &format!("dependencies.requires: {unit} is a unit of systemd: without effect on Windows"),

@@ -13,11 +13,12 @@ use crate::{
     plan::Plan,
     receipt::{self, Receipt, Store},
     render,
-    service::{Destination, Method, RunAs, Scope, Service, StartType},
+    service::{Method, RunAs, Scope, Service, StartType},
     supervisor::{Rooms, Site, client, tail},
     system::{Cmd, Output, Probe},
 };
 
+mod losses;
 mod plans;
 
 /// As receipts and `--backend` name it.
@@ -268,7 +269,7 @@ impl Backend for Embedded {
             losses: if self.host.windows.is_some() {
                 render::windows::losses(service, false)
             } else {
-                losses(service)
+                losses::losses(service)
             },
         })
     }
@@ -437,46 +438,4 @@ impl Backend for Embedded {
         }
         Ok(Logs::Supervisor(self.rooms(look, unit)))
     }
-}
-
-/// What the embedded supervisor cannot give.
-fn losses(service: &Service) -> Vec<String> {
-    let resources = &service.resources;
-    let mut losses = Vec::new();
-    for (key, is_set) in [
-        ("resources.cpu", resources.cpu.is_some()),
-        ("resources.cpu_request", resources.cpu_request.is_some()),
-        ("resources.memory", resources.memory.is_some()),
-        ("resources.memory_request", resources.memory_request.is_some()),
-        ("resources.tasks", resources.tasks.is_some()),
-        ("resources.shared_memory", resources.shared_memory.is_some()),
-        ("[security]", service.security.is_demanding()),
-        ("[raw.systemd]", !service.raw_systemd.is_empty()),
-    ] {
-        if is_set {
-            losses.push(format!(
-                "{key}: needs systemd; without effect under the embedded supervisor"
-            ));
-        }
-    }
-    let dependencies = &service.dependencies;
-    let is_app = |unit: &String| dependencies.apps.iter().any(|app| *unit == format!("{app}.service"));
-    for unit in dependencies.requires.iter().filter(|unit| !is_app(unit)) {
-        losses.push(format!(
-            "dependencies.requires: {unit} is a unit of systemd, which does not run here: without effect"
-        ));
-    }
-    if !(dependencies.after.is_empty() && dependencies.wants.is_empty()) {
-        losses.push("dependencies.after, dependencies.wants: without effect under the embedded supervisor; use requires or wait_for".into());
-    }
-    if service.logging.destination == Some(Destination::Journal) {
-        losses.push("logging.destination: there is no journal here; output goes into files".into());
-    }
-    if service.stop_signal.starts_with("SIGRT") {
-        losses.push(format!(
-            "service.stop_signal: {} is sent as SIGTERM by the embedded supervisor",
-            service.stop_signal
-        ));
-    }
-    losses
 }
