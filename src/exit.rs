@@ -106,6 +106,16 @@ impl Failure {
         }
     }
 
+    /// What our own program ended with, by what it said: the error, and its repair.
+    pub fn said(exit: Exit, text: &str) -> Self {
+        let text = text.trim();
+        let text = text.strip_prefix("error: ").unwrap_or(text);
+        match text.split_once("\nrepair: ") {
+            Some((message, repair)) => Self::new(exit, message).repair(repair),
+            None => Self::new(exit, text),
+        }
+    }
+
     /// Keeps how the app was.
     #[must_use]
     pub fn of(mut self, backend: &'static str, live: &Live, lines: Vec<String>) -> Self {
@@ -146,6 +156,17 @@ impl std::error::Error for Failure {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_our_own_program_said_is_told_as_one_error_with_its_repair() {
+        let failure = Failure::said(Exit::Failed, "error: it is late\nby a lot\nrepair: wait\n");
+        assert_eq!(
+            (failure.message.as_str(), failure.repair.as_str()),
+            ("it is late\nby a lot", "wait")
+        );
+        let failure = Failure::said(Exit::Failed, "killed\n");
+        assert_eq!((failure.message.as_str(), failure.repair.as_str()), ("killed", ""));
+    }
 
     #[test]
     fn the_worst_of_several_answers_is_reported() {

@@ -406,7 +406,12 @@ impl Backend for Embedded {
             Some(app) if said.is_empty() => {
                 evidence::failure(self, look, &self.live(look, app), "it could not be started")
             }
-            _ => Failure::new(Exit::Failed, format!("`{cmd}` exited {}: {said}", output.code)),
+            app => {
+                let mut failure = Failure::said(Exit::Failed, said);
+                let whose = app.map_or_else(|| format!("`{cmd}` exited {}", output.code), Clone::clone);
+                failure.message = format!("{whose}: {}", failure.message);
+                failure
+            }
         }
     }
 
