@@ -144,6 +144,14 @@ pub struct Status {
     pub tasks: Option<u64>,
     /// Of these at most.
     pub tasks_limit: Option<u64>,
+    /// Files and sockets that the main process has open.
+    pub open_files: Option<u64>,
+    /// Of these at most.
+    pub open_files_limit: Option<u64>,
+    /// Bytes in its own shared memory.
+    pub shared_memory_bytes: Option<u64>,
+    /// Bytes that have room there.
+    pub shared_memory_limit_bytes: Option<u64>,
     /// Automatic restarts since the last start by hand.
     pub restarts: u32,
     /// How it ended last.
@@ -194,6 +202,10 @@ pub fn judge(name: &str, seen: &Seen) -> Status {
         cpu_limit_millis: live.usage.cpu_limit.map(millis),
         tasks: live.usage.tasks,
         tasks_limit: live.usage.tasks_limit,
+        open_files: live.usage.open_files,
+        open_files_limit: live.usage.open_files_limit,
+        shared_memory_bytes: live.usage.shared_memory,
+        shared_memory_limit_bytes: live.usage.shared_memory_limit,
         restarts: live.restarts,
         last_exit,
         ended_for: live.pulse.as_ref().and_then(|pulse| pulse.ended.clone()),

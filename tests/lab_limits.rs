@@ -85,7 +85,12 @@ fn a_memory_hog_is_stopped_at_its_limit_a_fork_bomb_at_its_tasks_and_the_others_
         "resources.memory = \"128Mi\"\nresources.cpu = \"250m\"\n",
     );
     let bomb = app(&lab, "bomb", 8502, "resources.tasks = 24\n");
-    let other = app(&lab, "other", 8503, "");
+    let other = app(
+        &lab,
+        "other",
+        8503,
+        "resources.open_files = 300\nresources.shared_memory = \"64Mi\"\n",
+    );
     lab.run(&format!("autoglm-boot install -m {hog} -m {bomb} -m {other}"))
         .expect(0);
     let other_pid = lab.run("systemctl show -P MainPID other").stdout;
@@ -99,6 +104,20 @@ fn a_memory_hog_is_stopped_at_its_limit_a_fork_bomb_at_its_tasks_and_the_others_
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
     assert_eq!(status["apps"][0]["tasks_limit"], 24, "{status}");
     assert!(status["apps"][0]["tasks"].as_u64().unwrap() >= 1, "{status}");
+
+    lab.run("nsenter -m -t $(systemctl show -P MainPID other) sh -c 'head -c 20M /dev/zero >/dev/shm/x'")
+        .expect(0);
+    let status = lab.run("autoglm-boot status other").expect(0).stdout;
+    assert!(
+        status.contains(" of 300 open files, 20 of 64 MiB of shared memory"),
+        "{status}"
+    );
+    // Who may not look into the process is told nothing of these.
+    let status = lab
+        .run("runuser -u nobody -- autoglm-boot status --system other")
+        .expect(0)
+        .stdout;
+    assert!(status.contains(" tasks") && !status.contains("open files"), "{status}");
 
     // A quarter of a core: two seconds of work take half a second of it. (Where the control groups are those of old, as in
     // this lab, systemd does not tell the time: it is the process's own.)

@@ -20,9 +20,11 @@ pub mod embedded;
 pub mod evidence;
 mod state;
 pub mod systemd;
+mod usage;
 pub mod windows;
 
 pub use state::*;
+pub use usage::Usage;
 
 /// A target: how an app is rendered for it, installed, watched and removed. It looks, it never touches: what is to be done
 /// it says as a [`Plan`].

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    Usage,
     systemd::Helper,
     windows::{Anchored, Place},
 };
@@ -136,21 +137,6 @@ impl Live {
     pub fn is_between_restarts(&self) -> bool {
         self.sub.starts_with("auto-restart")
     }
-}
-
-/// What the processes of an app use, and the limits in force.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Bytes of memory that end it.
-    pub memory_limit: Option<u64>,
-    /// Time on processors since its start, of all of them together.
-    pub cpu: Option<Duration>,
-    /// Such time within a second, at most.
-    pub cpu_limit: Option<Duration>,
-    /// Processes and threads.
-    pub tasks: Option<u64>,
-    /// Of these at most.
-    pub tasks_limit: Option<u64>,
 }
 
 /// Everything an install or uninstall depends on.

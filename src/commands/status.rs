@@ -130,7 +130,12 @@ fn at_once(look: &dyn Probe, backend: &dyn Backend, names: &[&str]) -> Result<Ve
         };
         (lives.join().unwrap_or_else(lost), recorded)
     });
-    let (lives, recorded) = (lives?, recorded?);
+    let (mut lives, recorded) = (lives?, recorded?);
+    for live in &mut lives {
+        if let Some(main) = live.pid {
+            live.usage.measure(look, main);
+        }
+    }
     let is_at_work = OnceCell::new();
     let pending = journal::pending(store.root(), look).unwrap_or_default();
     let intents: BTreeMap<_, _> = pending
@@ -275,7 +280,7 @@ fn page(status: &Status) -> String {
     lines.join("\n")
 }
 
-/// `12 of 256 MiB, 3.2 s of CPU on 1.5 cores at most, 5 of 64 tasks`
+/// `12 of 256 MiB, 3.2 s of CPU on 1.5 cores at most, 5 of 64 tasks, 9 of 1024 open files`
 fn usage(status: &Status) -> String {
     let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
     let memory = status.memory_bytes.map(|bytes| match status.memory_limit_bytes {
@@ -297,7 +302,11 @@ fn usage(status: &Status) -> String {
         Some(limit) => format!("{tasks} of {limit} tasks"),
         None => format!("{tasks} tasks"),
     });
-    let parts: Vec<_> = [memory, cpu, tasks].into_iter().flatten().collect();
+    let files = status.open_files.zip(status.open_files_limit);
+    let files = files.map(|(open, limit)| format!("{open} of {limit} open files"));
+    let shared = status.shared_memory_bytes.zip(status.shared_memory_limit_bytes);
+    let shared = shared.map(|(bytes, limit)| format!("{} of {} MiB of shared memory", mib(bytes), mib(limit)));
+    let parts: Vec<_> = [memory, cpu, tasks, files, shared].into_iter().flatten().collect();
     parts.join(", ")
 }
 

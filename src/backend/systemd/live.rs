@@ -71,7 +71,7 @@ pub(super) fn goes_first(fragment: &Path) -> bool {
 pub(super) const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths,\
     NeedDaemonReload,Result,ExecMainCode,ExecMainStatus,NRestarts,MainPID,MemoryCurrent,ActiveEnterTimestampMonotonic,\
     StateChangeTimestampMonotonic,RequiredBy,BoundBy,RequisiteOf,Job,InactiveExitTimestampMonotonic,InvocationID,\
-    ExecMainStartTimestampMonotonic,MemoryMax,CPUUsageNSec,CPUQuotaPerSecUSec,TasksCurrent,TasksMax,\
+    ExecMainStartTimestampMonotonic,MemoryMax,CPUUsageNSec,CPUQuotaPerSecUSec,TasksCurrent,TasksMax,LimitNOFILESoft,TemporaryFileSystem,\
     UID,GID,User,DynamicUser,Restart,KillSignal,PrivateNetwork,NetworkNamespacePath";
 
 /// The answer to `systemctl show UNIT…`: one block a unit, in the order of the question.
@@ -140,6 +140,8 @@ fn set(live: &mut Live, key: &str, value: &str) {
         "CPUQuotaPerSecUSec" => live.usage.cpu_limit = span(value),
         "TasksCurrent" => live.usage.tasks = number(value),
         "TasksMax" => live.usage.tasks_limit = number(value),
+        "LimitNOFILESoft" => live.usage.open_files_limit = number(value),
+        "TemporaryFileSystem" => live.usage.shared_memory_limit = shared_memory(value),
         "ActiveEnterTimestampMonotonic" => live.active_since = micros(value),
         "StateChangeTimestampMonotonic" => live.changed = micros(value),
         "RequiredBy" | "BoundBy" | "RequisiteOf" => {
@@ -182,6 +184,17 @@ fn span(value: &str) -> Option<Duration> {
     value.split_whitespace().map(part).sum()
 }
 
+/// The size of the `/dev/shm` among the unit's own file systems (`PATH:OPTIONS`, as many as there are).
+fn shared_memory(value: &str) -> Option<u64> {
+    let mut mounts = value.split_whitespace();
+    let options = mounts.find_map(|mount| mount.strip_prefix("/dev/shm:"))?;
+    options
+        .split(',')
+        .find_map(|option| option.strip_prefix("size="))?
+        .parse()
+        .ok()
+}
+
 fn micros(value: &str) -> Option<Duration> {
     value.parse().ok().filter(|&n| n != 0).map(Duration::from_micros)
 }
@@ -208,7 +221,7 @@ mod tests {
 
     #[test]
     fn what_is_used_of_what_may_be_is_read() {
-        let text = "MemoryMax=infinity\nCPUUsageNSec=1500000000\nCPUQuotaPerSecUSec=1.500000s\nTasksCurrent=[not set]\nTasksMax=64\n";
+        let text = "MemoryMax=infinity\nCPUUsageNSec=1500000000\nCPUQuotaPerSecUSec=1.500000s\nTasksCurrent=[not set]\nTasksMax=64\nLimitNOFILESoft=1024\nTemporaryFileSystem=/a:ro /dev/shm:size=65536,mode=1777\n";
         let usage = parse(text, &["a.service".into()]).remove(0).usage;
         let expected = Usage {
             memory_limit: None,
@@ -216,6 +229,9 @@ mod tests {
             cpu_limit: Some(Duration::from_millis(1500)),
             tasks: None,
             tasks_limit: Some(64),
+            open_files_limit: Some(1024),
+            shared_memory_limit: Some(65536),
+            ..Usage::default()
         };
         assert_eq!(usage, expected);
         for (text, millis) in [
