@@ -118,6 +118,12 @@ const FILES: &[Case] = &[
         "security.profile = \"strict\"\nsecurity.writable_directories = [\"data\"]\nservice.command = [\"/bin/sh\", \"-c\", \"touch data/x && exec sleep infinity\"]\n",
         "install -d -o root data",
     ),
+    Case(
+        "folder-read-only",
+        Before,
+        "security.writable_directories = [\"data\"]\nservice.command = [\"/bin/sh\", \"-c\", \"touch data/x && exec sleep infinity\"]\n",
+        "install -d -o app -m 0500 data",
+    ),
     Case("user-missing", Before, "service.user = \"carol\"\n", "chmod a+rx ."),
     Case("group-missing", Before, "service.group = \"gpu-users\"\n", ""),
     Case(
@@ -611,6 +617,25 @@ fn apps_that_are_well_have_no_finding() {
         apps.iter().all(|app| app["findings"].as_array().unwrap().is_empty()),
         "{answer}"
     );
+}
+
+#[test]
+fn what_is_another_accounts_is_not_given_away() {
+    let lab = Lab::with_program("doctor-others");
+    let manifest = "app.name = \"mine\"\nservice.user = \"app\"\nreadiness.settle = \"200ms\"\nsecurity.writable_directories = [\"data\"]\n\
+                    service.command = [\"/bin/sh\", \"-c\", \"touch data/x && exec sleep infinity\"]\n";
+    lab.write("/srv/mine/app.toml", manifest, 0o644);
+    lab.run("chown app /srv/mine; install -d -o web -m 0755 /srv/mine/data")
+        .expect(0);
+    let failed = lab.run("autoglm-boot install -m /srv/mine/app.toml").expect(1);
+    let (id, repairs) = first_finding(&failed.stderr).unwrap();
+    assert_eq!(id, "folder-read-only", "{}", failed.stderr);
+    assert!(
+        failed.stderr.contains("setfacl -m u:app:rwX /srv/mine/data"),
+        "{}",
+        failed.stderr
+    );
+    assert!(!repairs.iter().any(|repair| carry_out(&lab, repair)), "{repairs:?}");
 }
 
 /// A user's own: what only its service manager has.

@@ -33,7 +33,7 @@ pub(super) const CHECKS: &[Check] = &[
         [
             "the app's user may not write to a folder that it is to write to",
             "`security.writable_directories`, asked as that user",
-            "`chown` to that user",
+            "`chown` to that user of what is root's; `chmod` of what is its own",
         ],
         read_only,
     )
@@ -168,19 +168,36 @@ fn read_only(patient: &Patient) -> Vec<Finding> {
     folders
         .filter(|folder| !patient.may("-w", folder))
         .map(|folder| {
-            let entry = patient.look.target(folder).ok().flatten();
-            let user = patient.user_name();
-            let finding = Finding::new(format!("{user} may not write to {}", folder.display()))
-                .seen(entry.map_or_else(String::new, |entry| described(patient, folder, &entry)));
-            if is_of_the_system(folder) {
-                return finding.by_hand(format!(
-                    "name a folder of its own in {}, and make it {user}'s",
-                    folder.display()
-                ));
-            }
-            finding.run(format!("chown -h {} {}", shell_words::quote(&user), quoted(folder)))
+            let message = format!("{} may not write to {}", patient.user_name(), folder.display());
+            give(patient, Finding::new(message), folder)
         })
         .collect()
+}
+
+/// Lets the app's user use a path: gives it what is root's. What is another account's, or the system's, is not ours to give away.
+pub(super) fn give(patient: &Patient, finding: Finding, path: &Path) -> Finding {
+    let user = patient.user_name();
+    let Ok(Some(entry)) = patient.look.target(path) else {
+        return finding.by_hand(format!("let {user} use {}", path.display()));
+    };
+    let finding = finding.seen(described(patient, path, &entry));
+    if is_of_the_system(path) {
+        return finding.by_hand(format!(
+            "name a folder of its own in {}, and make it {user}'s",
+            path.display()
+        ));
+    }
+    if entry.uid == 0 {
+        return finding.run(format!("chown -h {} {}", shell_words::quote(&user), quoted(path)));
+    }
+    if patient.account().is_some_and(|account| account.uid == entry.uid) {
+        return finding.run(format!("chmod u+rwX {}", quoted(path)));
+    }
+    finding.by_hand(format!(
+        "it is another account's: let {user} use it (setfacl -m u:{}:rwX {}), or name a place of its own",
+        shell_words::quote(&user),
+        quoted(path)
+    ))
 }
 
 /// Less than this is no room for anything.

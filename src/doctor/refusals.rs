@@ -5,7 +5,6 @@ use std::path::Path;
 use super::{
     Check, Finding, Patient,
     output::{line_with, path_in},
-    patient::quoted,
     program::list,
 };
 use crate::{
@@ -49,7 +48,7 @@ pub(super) const CHECKS: &[Check] = &[
         [
             "its user may not read or write a file",
             "the app's last lines (Permission denied), the file's mode",
-            "`chown` to its user",
+            "`chown` to its user of what is root's; `chmod` of what is its own",
         ],
         denied,
     )
@@ -137,12 +136,7 @@ fn denied(patient: &Patient) -> Vec<Finding> {
             .by_hand(format!("let {user} use {}, or another place", path.display()))
             .only();
     };
-    let entry = patient.look.target(there).ok().flatten();
-    let seen = entry.map_or_else(String::new, |entry| super::places::described(patient, there, &entry));
-    finding
-        .seen(seen)
-        .run(format!("chown -h {} {}", shell_words::quote(&user), quoted(there)))
-        .only()
+    super::places::give(patient, finding, there).only()
 }
 
 /// Whether a path lies in what is the app's, and no link on the way leads elsewhere: the app's user may have made it, and it may
