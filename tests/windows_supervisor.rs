@@ -197,3 +197,37 @@ fn in_the_foreground_it_runs_until_it_is_told_to_end_and_its_tree_ends_with_it()
     assert!(!home.answers() && tree.iter().all(|&pid| !windows::is_alive(pid)));
     assert_eq!(windows::left(), Vec::<PathBuf>::new());
 }
+
+#[test]
+fn one_in_the_foreground_is_started_anew_by_the_same_process_as_often_as_it_is_asked() {
+    let home = Home::new("w-anew");
+    let install = |number: usize, code| {
+        home.manifest(&format!("environment = {{ NUMBER = '{number}' }}"), "");
+        home.run(&["install", "--backend", "embedded", "--no-start"], code)
+    };
+    install(0, 0);
+    let mut command = home.command(&["run", "w-anew"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    soon("it answers", || home.answers());
+    soon("its tree has grown", || home.tree().len() == 3);
+    for number in 1..4 {
+        let before = home.tree();
+        install(number, 0);
+        home.run(&["restart"], 0);
+        assert_eq!(
+            home.ask("env/NUMBER"),
+            number.to_string(),
+            "what is installed now is started"
+        );
+        assert!(before.iter().all(|&pid| !windows::is_alive(pid)), "{before:?}");
+        soon("its tree has grown", || home.tree().len() == 3);
+        assert_eq!(windows::parent(home.tree()[0]), child.id(), "it is kept by the same");
+        assert!(home.run(&["status"], 0).starts_with("w-anew: ready"));
+    }
+    let tree = home.tree();
+    home.run(&["stop"], 0);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(tree.iter().all(|&pid| !windows::is_alive(pid)), "{tree:?}");
+    home.run(&["uninstall"], 0);
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}

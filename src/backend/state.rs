@@ -122,6 +122,11 @@ impl Live {
         matches!(self.active.as_str(), "active" | "activating" | "reloading")
     }
 
+    /// Whether whoever keeps it has something to do with it: it is not over.
+    pub fn is_at_work(&self) -> bool {
+        matches!(self.active.as_str(), "active" | "activating" | "deactivating") && self.sub != "exited"
+    }
+
     /// Whether it runs at boot.
     pub fn is_enabled(&self) -> bool {
         self.enabled == "enabled"

@@ -95,7 +95,11 @@ pub fn stop(system: &dyn System, rooms: &Rooms, patience: Duration) -> Result<()
         let start = system.monotonic();
         while system.is_locked(&rooms.lock) {
             if let Err(error) = &answer {
-                return Err(failed(format!("{}: {error}", rooms.socket.display())));
+                let repair = match error.kind() {
+                    ErrorKind::PermissionDenied => "do it as whoever it runs as, or as an administrator".into(),
+                    _ => format!("its log says why: autoglm-boot logs {}", rooms.app),
+                };
+                return Err(failed(format!("{}: {error}", rooms.socket.display())).repair(repair));
             }
             if system.monotonic().saturating_sub(start) > patience {
                 return Err(failed(format!("it still runs after {patience:?}")));

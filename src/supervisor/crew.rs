@@ -70,7 +70,7 @@ pub fn run(
         let _ = sender.send(News::End); // it came before we watched
     }
     let names = Names::default();
-    let socket =
+    let (socket, _hearing) =
         control::listen(rooms, names.clone(), sender, system).map_err(failed("cannot listen at the control socket"))?;
     let mut crew = Crew {
         system,

@@ -111,7 +111,13 @@ impl Embedded {
             .unwrap_or_default();
         let mut paths = vec![rooms.log.clone()];
         paths.extend(logs.into_iter().filter(|path| is_log(path) && *path != rooms.log));
-        paths.extend([rooms.status.clone(), rooms.lock.clone()]);
+        // What was killed has left what its socket was, too.
+        paths.extend([
+            rooms.status.clone(),
+            rooms.lock.clone(),
+            rooms.socket.clone(),
+            rooms.notify(),
+        ]);
         if rooms.site.is_parted {
             paths.extend(rooms.log.parent().map(Path::to_path_buf));
             paths.push(rooms.folder);
@@ -159,8 +165,7 @@ impl Embedded {
             load: if is_installed { "loaded" } else { "not-found" }.into(),
             ..Live::unknown(app)
         });
-        let is_up = matches!(live.active.as_str(), "active" | "activating" | "deactivating") && live.sub != "exited";
-        if is_up && !look.is_locked(&rooms.lock) {
+        if live.is_at_work() && !look.is_locked(&rooms.lock) {
             live.active = "failed".into();
             live.sub = "failed".into();
             live.result = "supervisor".into();
