@@ -231,3 +231,49 @@ fn one_in_the_foreground_is_started_anew_by_the_same_process_as_often_as_it_is_a
     home.run(&["uninstall"], 0);
     assert_eq!(windows::left(), Vec::<PathBuf>::new());
 }
+
+#[test]
+fn a_crew_starts_a_supervisor_again_that_was_killed_and_not_one_that_was_stopped() {
+    let (first, second) = (Home::new("w-crew-a"), Home::new("w-crew-b"));
+    for home in [&first, &second] {
+        home.manifest("", "");
+        home.run(&["install", "--backend", "embedded", "--no-start"], 0);
+    }
+    let mut command = first.command(&["run", "--all"]);
+    let mut crew = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let grown = |home: &Home| home.answers() && home.tree().len() == 3;
+    soon("both answer", || grown(&first) && grown(&second));
+    let other = second.tree();
+    // Killed, as by the Task Manager: the exit code is one of ours.
+    for _ in 0..2 {
+        let (tree, supervisor) = (first.tree(), windows::parent(first.tree()[0]));
+        assert_eq!(windows::parent(supervisor), crew.id());
+        windows::kill(supervisor);
+        soon("its tree is gone, and it is back", || {
+            tree.iter().all(|&pid| !windows::is_alive(pid)) && grown(&first)
+        });
+    }
+    let supervisor = windows::parent(first.tree()[0]);
+    first.run(&["restart"], 0);
+    soon("its tree has grown", || grown(&first));
+    assert_eq!(windows::parent(first.tree()[0]), supervisor, "it is kept by the same");
+    first.run(&["stop"], 0);
+    std::thread::sleep(std::time::Duration::from_secs(3)); // longer than a crew waits
+    assert!(!first.answers() && !windows::is_alive(supervisor), "it stays stopped");
+    first.run(&["start"], 0);
+    soon("its tree has grown", || grown(&first));
+    assert_eq!(
+        windows::parent(windows::parent(first.tree()[0])),
+        crew.id(),
+        "it is one of the crew"
+    );
+    assert_eq!(second.tree(), other, "the other one is left alone");
+    let all = [first.tree(), second.tree()].concat();
+    autoglm_boot::platform::send("SIGTERM", &[crew.id()]);
+    assert_eq!(crew.wait().unwrap().code(), Some(0));
+    assert!(all.iter().all(|&pid| !windows::is_alive(pid)), "{all:?}");
+    for home in [&first, &second] {
+        home.run(&["uninstall"], 0);
+    }
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}
