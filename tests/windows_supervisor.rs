@@ -26,7 +26,8 @@ fn an_app_runs_answers_survives_a_kill_and_leaves_nothing() {
         !home.ask("env/SystemRoot").is_empty(),
         "what every program needs is there"
     );
-    assert!(home.run(&["status"], 0).starts_with("w-kept: ready"));
+    let said = home.run(&["status"], 0);
+    assert!(said.starts_with("w-kept: ready") && said.contains(" MiB"), "{said}");
     assert!(home.run(&["install", "--backend", "embedded"], 0).contains("unchanged"));
     home.run(&["install", "--backend", "embedded", "--check"], 0);
 
@@ -275,5 +276,29 @@ fn a_crew_starts_a_supervisor_again_that_was_killed_and_not_one_that_was_stopped
     for home in [&first, &second] {
         home.run(&["uninstall"], 0);
     }
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn what_was_done_in_another_boot_is_not_done_in_this_one() {
+    let work = Home::new("w-work");
+    work.manifest_of("['cmd.exe', '/d', '/c', 'exit 0']", "type = 'oneshot'", "");
+    let app = Home::new("w-needs");
+    let needs = "[dependencies]\nrequires = ['w-work']\nwait_timeout = '500ms'\n[restart]\npolicy = 'never'\n";
+    app.manifest("", needs);
+    work.run(&["install", "--backend", "embedded"], 0);
+    assert!(work.run(&["status", "w-work"], 0).starts_with("w-work: ready"));
+    let file = windows::records().join("run").join("w-work").join("w-work.json");
+    let live = fs::read_to_string(&file).unwrap();
+    let own = format!("\"boot\":\"{}\"", autoglm_boot::platform::boot());
+    assert!(live.contains(&own), "{live}");
+    fs::write(&file, live.replace(&own, "\"boot\":\"0123456789abcdef\"")).unwrap();
+    assert!(work.run(&["status", "w-work"], 3).starts_with("w-work: disabled"));
+    let said = app.run(&["install", "--backend", "embedded"], 1);
+    assert!(said.contains("w-work: it does not run"), "{said}");
+    fs::write(&file, live).unwrap();
+    app.run(&["install", "--backend", "embedded"], 0);
+    app.run(&["uninstall", "w-needs"], 0);
+    work.run(&["uninstall", "w-work"], 0);
     assert_eq!(windows::left(), Vec::<PathBuf>::new());
 }

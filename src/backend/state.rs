@@ -46,7 +46,7 @@ pub struct Live {
     /// The numbers of the user and the group that it is started as.
     #[serde(default)]
     pub owner: Option<(u32, u32)>,
-    /// Bytes in use by all its processes.
+    /// Bytes in use: under systemd by all its processes, under our supervisor by the main one.
     pub memory: Option<u64>,
     /// What all its processes use of what they may.
     #[serde(default)]
@@ -82,6 +82,9 @@ pub struct Live {
     /// Why its output cannot be written, where that is so.
     #[serde(default)]
     pub output: Option<String>,
+    /// In which boot that was so, where that was written down ([`crate::system::Probe::boot`]).
+    #[serde(default)]
+    pub boot: String,
     /// Whether it is certain that the service manager holds nothing of that name, not even that something else refers to it.
     #[serde(default)]
     pub is_nowhere: bool,

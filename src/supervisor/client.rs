@@ -132,10 +132,13 @@ pub fn restart(system: &dyn System, serve: &Cmd, rooms: &Rooms, patience: Durati
     Ok(())
 }
 
-/// How an app is, as its supervisor has written it down.
+/// How an app is, as its supervisor has written it down. What was written in another boot is no word about this one.
 pub fn live(rooms: &Rooms, look: &dyn Probe) -> Option<Live> {
     let written = look.read(&rooms.status).ok()?;
-    serde_json::from_slice(&written).ok()
+    let live: Live = serde_json::from_slice(&written).ok()?;
+    let boot = look.boot();
+    let is_of_now = live.boot.is_empty() || boot.is_empty() || live.boot == boot;
+    is_of_now.then_some(live)
 }
 
 /// Whether an app that is kept by another supervisor is ready; an error says why not.

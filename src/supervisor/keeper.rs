@@ -67,6 +67,7 @@ impl<'a> Keeper<'a> {
             live: Live {
                 unit: service.name.clone(),
                 load: "loaded".into(),
+                boot: system.boot(),
                 ..Live::default()
             },
             sick: None,

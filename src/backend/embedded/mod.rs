@@ -172,7 +172,7 @@ impl Embedded {
             live.pid = None;
             live.output = None;
         }
-        live.memory = live.pid.and_then(|pid| resident(look, pid));
+        live.memory = live.pid.and_then(|pid| look.resident(pid));
         live.enabled = "disabled".into();
         live
     }
@@ -209,18 +209,6 @@ impl Embedded {
 /// The name of an account without its domain, which is not told in one way everywhere.
 fn bare(name: &str) -> String {
     name.rsplit('\\').next().unwrap_or_default().to_lowercase()
-}
-
-/// The resident size of a process, in bytes.
-fn resident(look: &dyn Probe, pid: u32) -> Option<u64> {
-    let status = look.read(Path::new(&format!("/proc/{pid}/status"))).ok()?;
-    let text = String::from_utf8_lossy(&status);
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim()
-        .strip_suffix(" kB")?
-        .parse::<u64>()
-        .ok()
-        .map(|kib| kib * 1024)
 }
 
 impl Backend for Embedded {
