@@ -12,7 +12,7 @@ use std::{
 use crate::{
     backend::Backend,
     exit::{Exit, Failure},
-    journal::{self, Before, Found, Intent, Journal, Mark},
+    journal::{Before, Found, Intent, Journal, Mark},
     plan::{Names, Plan, Step, Task},
     report::Report,
     session::Session,
@@ -95,8 +95,8 @@ pub fn recover(session: &Session, backend: &dyn Backend, found: &Found, report: 
         return run.close();
     }
     // A kill loses no mark; a power cut may, and an undo of what was not done does no harm.
-    let boot = journal::boot_id(session.system());
-    let is_same_boot = !boot.is_empty() && intent.boot == boot; // Windows tells none
+    let boot = session.system().boot();
+    let is_same_boot = !boot.is_empty() && intent.boot == boot; // in an image nobody knows
     let begun = if is_same_boot {
         found.begun
     } else {

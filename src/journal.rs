@@ -98,7 +98,7 @@ impl Intent {
             .collect::<io::Result<_>>()?;
         Ok(Self {
             format: FORMAT,
-            boot: boot_id(look),
+            boot: look.boot(),
             verb: verb.into(),
             names: names.to_vec(),
             backend: backend.into(),
@@ -209,14 +209,6 @@ impl Journal {
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
-
-/// The identity of this boot (random(4)); empty where there is none.
-pub fn boot_id(look: &dyn Probe) -> String {
-    let id = look
-        .read(Path::new("/proc/sys/kernel/random/boot_id"))
-        .unwrap_or_default();
-    String::from_utf8_lossy(&id).trim().to_owned()
 }
 
 #[cfg(test)]

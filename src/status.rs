@@ -132,7 +132,7 @@ pub struct Status {
     pub since_seconds: Option<u64>,
     /// Its main process.
     pub pid: Option<u32>,
-    /// Bytes in use by all its processes.
+    /// Bytes in use: under systemd by all its processes, under our supervisor by the main one.
     pub memory_bytes: Option<u64>,
     /// Bytes that end it.
     pub memory_limit_bytes: Option<u64>,

@@ -309,6 +309,14 @@ pub trait Probe: Sync {
     fn ask(&self, probe: &service::Probe, timeout: Duration, asker: &Asker) -> Result<(), String>;
     /// Time since boot without suspend (`CLOCK_MONOTONIC`).
     fn monotonic(&self) -> Duration;
+    /// What tells this boot of the machine from others; empty where nothing does, as in an image.
+    fn boot(&self) -> String {
+        String::new()
+    }
+    /// Bytes of memory that a process has at the moment.
+    fn resident(&self, _pid: u32) -> Option<u64> {
+        None
+    }
     /// Whether another process holds the exclusive lock.
     fn is_locked(&self, path: &Path) -> bool;
 }

@@ -394,3 +394,36 @@ fn several_apps_are_all_or_none_and_start_after_what_they_require() {
     home.run(&["uninstall", "base"], 0);
     assert_eq!(home.left(), Vec::<PathBuf>::new());
 }
+
+#[test]
+fn what_was_done_in_another_boot_is_not_done_in_this_one() {
+    let home = Home::new();
+    home.app("work", "command = [\"touch\", \"done\"]\ntype = \"oneshot\"");
+    let needs = "[readiness]\nsettle = \"10ms\"\n[dependencies]\nrequires = [\"work\"]\nwait_timeout = \"500ms\"\n[restart]\npolicy = \"never\"";
+    home.script("app", "exec sleep 1000", needs);
+    home.run(&["install", "-m", "work.toml"], 0);
+    let own = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert_eq!(home.live("work")["boot"], own.trim());
+    let write = |boot: Option<&str>| {
+        let mut live = home.live("work");
+        match boot {
+            Some(boot) => live["boot"] = boot.into(),
+            None => drop(live.as_object_mut().unwrap().remove("boot")),
+        }
+        fs::write(home.path("run/autoglm-boot/work.json"), live.to_string()).unwrap();
+    };
+    write(Some("another"));
+    let said = home.run(&["status", "work"], 3);
+    assert!(said.starts_with("work: disabled"), "{said}");
+    let said = home.run(&["install", "-m", "app.toml"], 1);
+    assert!(said.contains("work: it does not run"), "{said}");
+    // An earlier version of ours did not write down when it was.
+    write(None);
+    assert!(home.run(&["status", "work"], 0).starts_with("work: ready"));
+    home.run(&["install", "-m", "app.toml"], 0);
+    write(Some("another"));
+    home.run(&["start", "work"], 0);
+    assert!(home.run(&["status", "work"], 0).starts_with("work: ready"));
+    home.run(&["uninstall", "app"], 0);
+    home.run(&["uninstall", "work"], 0);
+}

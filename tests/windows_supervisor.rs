@@ -26,7 +26,8 @@ fn an_app_runs_answers_survives_a_kill_and_leaves_nothing() {
         !home.ask("env/SystemRoot").is_empty(),
         "what every program needs is there"
     );
-    assert!(home.run(&["status"], 0).starts_with("w-kept: ready"));
+    let said = home.run(&["status"], 0);
+    assert!(said.starts_with("w-kept: ready") && said.contains(" MiB"), "{said}");
     assert!(home.run(&["install", "--backend", "embedded"], 0).contains("unchanged"));
     home.run(&["install", "--backend", "embedded", "--check"], 0);
 
@@ -195,5 +196,109 @@ fn in_the_foreground_it_runs_until_it_is_told_to_end_and_its_tree_ends_with_it()
     autoglm_boot::platform::send("SIGTERM", &[child.id()]);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(!home.answers() && tree.iter().all(|&pid| !windows::is_alive(pid)));
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn one_in_the_foreground_is_started_anew_by_the_same_process_as_often_as_it_is_asked() {
+    let home = Home::new("w-anew");
+    let install = |number: usize, code| {
+        home.manifest(&format!("environment = {{ NUMBER = '{number}' }}"), "");
+        home.run(&["install", "--backend", "embedded", "--no-start"], code)
+    };
+    install(0, 0);
+    let mut command = home.command(&["run", "w-anew"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    soon("it answers", || home.answers());
+    soon("its tree has grown", || home.tree().len() == 3);
+    for number in 1..4 {
+        let before = home.tree();
+        install(number, 0);
+        home.run(&["restart"], 0);
+        assert_eq!(
+            home.ask("env/NUMBER"),
+            number.to_string(),
+            "what is installed now is started"
+        );
+        assert!(before.iter().all(|&pid| !windows::is_alive(pid)), "{before:?}");
+        soon("its tree has grown", || home.tree().len() == 3);
+        assert_eq!(windows::parent(home.tree()[0]), child.id(), "it is kept by the same");
+        assert!(home.run(&["status"], 0).starts_with("w-anew: ready"));
+    }
+    let tree = home.tree();
+    home.run(&["stop"], 0);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(tree.iter().all(|&pid| !windows::is_alive(pid)), "{tree:?}");
+    home.run(&["uninstall"], 0);
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_crew_starts_a_supervisor_again_that_was_killed_and_not_one_that_was_stopped() {
+    let (first, second) = (Home::new("w-crew-a"), Home::new("w-crew-b"));
+    for home in [&first, &second] {
+        home.manifest("", "");
+        home.run(&["install", "--backend", "embedded", "--no-start"], 0);
+    }
+    let mut command = first.command(&["run", "--all"]);
+    let mut crew = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let grown = |home: &Home| home.answers() && home.tree().len() == 3;
+    soon("both answer", || grown(&first) && grown(&second));
+    let other = second.tree();
+    // Killed, as by the Task Manager: the exit code is one of ours.
+    for _ in 0..2 {
+        let (tree, supervisor) = (first.tree(), windows::parent(first.tree()[0]));
+        assert_eq!(windows::parent(supervisor), crew.id());
+        windows::kill(supervisor);
+        soon("its tree is gone, and it is back", || {
+            tree.iter().all(|&pid| !windows::is_alive(pid)) && grown(&first)
+        });
+    }
+    let supervisor = windows::parent(first.tree()[0]);
+    first.run(&["restart"], 0);
+    soon("its tree has grown", || grown(&first));
+    assert_eq!(windows::parent(first.tree()[0]), supervisor, "it is kept by the same");
+    first.run(&["stop"], 0);
+    std::thread::sleep(std::time::Duration::from_secs(3)); // longer than a crew waits
+    assert!(!first.answers() && !windows::is_alive(supervisor), "it stays stopped");
+    first.run(&["start"], 0);
+    soon("its tree has grown", || grown(&first));
+    assert_eq!(
+        windows::parent(windows::parent(first.tree()[0])),
+        crew.id(),
+        "it is one of the crew"
+    );
+    assert_eq!(second.tree(), other, "the other one is left alone");
+    let all = [first.tree(), second.tree()].concat();
+    autoglm_boot::platform::send("SIGTERM", &[crew.id()]);
+    assert_eq!(crew.wait().unwrap().code(), Some(0));
+    assert!(all.iter().all(|&pid| !windows::is_alive(pid)), "{all:?}");
+    for home in [&first, &second] {
+        home.run(&["uninstall"], 0);
+    }
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn what_was_done_in_another_boot_is_not_done_in_this_one() {
+    let work = Home::new("w-work");
+    work.manifest_of("['cmd.exe', '/d', '/c', 'exit 0']", "type = 'oneshot'", "");
+    let app = Home::new("w-needs");
+    let needs = "[dependencies]\nrequires = ['w-work']\nwait_timeout = '500ms'\n[restart]\npolicy = 'never'\n";
+    app.manifest("", needs);
+    work.run(&["install", "--backend", "embedded"], 0);
+    assert!(work.run(&["status", "w-work"], 0).starts_with("w-work: ready"));
+    let file = windows::records().join("run").join("w-work").join("w-work.json");
+    let live = fs::read_to_string(&file).unwrap();
+    let own = format!("\"boot\":\"{}\"", autoglm_boot::platform::boot());
+    assert!(live.contains(&own), "{live}");
+    fs::write(&file, live.replace(&own, "\"boot\":\"0123456789abcdef\"")).unwrap();
+    assert!(work.run(&["status", "w-work"], 3).starts_with("w-work: disabled"));
+    let said = app.run(&["install", "--backend", "embedded"], 1);
+    assert!(said.contains("w-work: it does not run"), "{said}");
+    fs::write(&file, live).unwrap();
+    app.run(&["install", "--backend", "embedded"], 0);
+    app.run(&["uninstall", "w-needs"], 0);
+    work.run(&["uninstall", "w-work"], 0);
     assert_eq!(windows::left(), Vec::<PathBuf>::new());
 }

@@ -47,7 +47,7 @@ pub struct Live {
     /// The numbers of the user and the group that it is started as.
     #[serde(default)]
     pub owner: Option<(u32, u32)>,
-    /// Bytes in use by all its processes.
+    /// Bytes in use: under systemd by all its processes, under our supervisor by the main one.
     pub memory: Option<u64>,
     /// What all its processes use of what they may.
     #[serde(default)]
@@ -83,6 +83,9 @@ pub struct Live {
     /// Why its output cannot be written, where that is so.
     #[serde(default)]
     pub output: Option<String>,
+    /// In which boot that was so, where that was written down ([`crate::system::Probe::boot`]).
+    #[serde(default)]
+    pub boot: String,
     /// Whether it is certain that the service manager holds nothing of that name, not even that something else refers to it.
     #[serde(default)]
     pub is_nowhere: bool,
@@ -121,6 +124,11 @@ impl Live {
     /// Whether it is up or on its way up.
     pub fn is_up(&self) -> bool {
         matches!(self.active.as_str(), "active" | "activating" | "reloading")
+    }
+
+    /// Whether whoever keeps it has something to do with it: it is not over.
+    pub fn is_at_work(&self) -> bool {
+        matches!(self.active.as_str(), "active" | "activating" | "deactivating") && self.sub != "exited"
     }
 
     /// Whether it runs at boot.

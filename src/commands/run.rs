@@ -25,25 +25,46 @@ const SLACK: Duration = Duration::from_secs(5);
 /// What is to be kept: the service, and the words of the command line that name it alone.
 type Kept = (Service, Vec<String>);
 
-/// Keeps apps in the foreground.
+/// Keeps apps in the foreground, until they are over.
 pub(super) fn run(context: &mut Context, args: &cli::Run) -> Outcome {
-    let mut kept = manifests::in_order(kept(context, args)?, |(service, _)| service)?;
-    if args.all || kept.len() > 1 {
-        return together(context, kept);
+    loop {
+        let mut kept = manifests::in_order(kept(context, args)?, |(service, _)| service)?;
+        if args.all || kept.len() > 1 {
+            return together(context, kept);
+        }
+        let Some((service, _)) = kept.pop() else {
+            return Err(Failure::new(Exit::NotInstalled, "no app is installed"));
+        };
+        if let Ended::Over(outcome) = alone(context, args, &service)? {
+            return Ok(ended(outcome));
+        }
+        become_anew(context)?;
     }
-    let Some((service, _)) = kept.pop() else {
-        return Err(Failure::new(Exit::NotInstalled, "no app is installed"));
-    };
+}
+
+fn alone(context: &mut Context, args: &cli::Run, service: &Service) -> Result<Ended, Failure> {
     let scope = ours(context, service.scope)?;
     let backend = Embedded::new(&context.host, scope);
     if !args.among {
-        for loss in backend.render(&service)?.losses {
+        for loss in backend.render(service)?.losses {
             context.report.warn(&format!("not expressed as written: {loss}"));
         }
     }
     let rooms = backend.rooms(context.system, &service.name);
     let stage = if args.among { Stage::Among } else { Stage::Foreground };
-    serve(context, &service, &rooms, stage)
+    serve(context, service, &rooms, stage)
+}
+
+/// What was installed meanwhile is kept by the program as it is now: we become it. Where no process becomes another, as on Windows,
+/// we are it already, for a program that runs is not replaced.
+fn become_anew(context: &Context) -> Result<(), Failure> {
+    let words = context.args.iter().skip(1).map(|word| word.to_string_lossy());
+    let again = Cmd::new(&context.host.program.to_string_lossy(), words);
+    let error = context.system.become_command(&again);
+    if error.kind() == std::io::ErrorKind::Unsupported {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Failed, format!("cannot run `{again}`: {error}")))
 }
 
 /// In which scope's folders that has its own which is kept in the foreground. On Windows anybody can make a folder of the machine's
@@ -159,23 +180,18 @@ pub(super) fn control(context: &mut Context, args: &cli::Supervisor) -> Outcome 
         }
         cli::SupervisorVerb::Serve => {
             let service = service.ok_or_else(|| not_installed(name))?;
-            return serve(context, &service, &rooms, Stage::Background);
+            // In the background the client renews it (`supervisor::control`).
+            if let Ended::Over(outcome) = serve(context, &service, &rooms, Stage::Background)? {
+                return Ok(ended(outcome));
+            }
         }
     }
     Ok((Exit::Ok, json!({})))
 }
 
-fn serve(context: &Context, service: &Service, rooms: &Rooms, stage: Stage) -> Outcome {
+fn serve(context: &Context, service: &Service, rooms: &Rooms, stage: Stage) -> Result<Ended, Failure> {
     supervisor::make_folders(rooms, stage, context.system)?;
-    match supervisor::run(service, rooms, stage, context.system)? {
-        Ended::Over(outcome) => Ok(ended(outcome)),
-        Ended::Renewed => {
-            let words = context.args.iter().skip(1).map(|word| word.to_string_lossy());
-            let again = Cmd::new(&context.host.program.to_string_lossy(), words);
-            let error = context.system.become_command(&again);
-            Err(Failure::new(Exit::Failed, format!("cannot run `{again}`: {error}")))
-        }
-    }
+    supervisor::run(service, rooms, stage, context.system)
 }
 
 fn ended(outcome: state::Outcome) -> (Exit, Value) {

@@ -95,7 +95,11 @@ pub fn stop(system: &dyn System, rooms: &Rooms, patience: Duration) -> Result<()
         let start = system.monotonic();
         while system.is_locked(&rooms.lock) {
             if let Err(error) = &answer {
-                return Err(failed(format!("{}: {error}", rooms.socket.display())));
+                let repair = match error.kind() {
+                    ErrorKind::PermissionDenied => "do it as whoever it runs as, or as an administrator".into(),
+                    _ => format!("its log says why: autoglm-boot logs {}", rooms.app),
+                };
+                return Err(failed(format!("{}: {error}", rooms.socket.display())).repair(repair));
             }
             if system.monotonic().saturating_sub(start) > patience {
                 return Err(failed(format!("it still runs after {patience:?}")));
@@ -128,10 +132,13 @@ pub fn restart(system: &dyn System, serve: &Cmd, rooms: &Rooms, patience: Durati
     Ok(())
 }
 
-/// How an app is, as its supervisor has written it down.
+/// How an app is, as its supervisor has written it down. What was written in another boot is no word about this one.
 pub fn live(rooms: &Rooms, look: &dyn Probe) -> Option<Live> {
     let written = look.read(&rooms.status).ok()?;
-    serde_json::from_slice(&written).ok()
+    let live: Live = serde_json::from_slice(&written).ok()?;
+    let boot = look.boot();
+    let is_of_now = live.boot.is_empty() || boot.is_empty() || live.boot == boot;
+    is_of_now.then_some(live)
 }
 
 /// Whether an app that is kept by another supervisor is ready; an error says why not.

@@ -9,10 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    LOOK, Rooms,
-    state::{End, Outcome},
-};
+use super::{LOOK, Rooms, client, state::Outcome};
 use crate::{
     exit::{Exit, Failure},
     platform::{self, Caught, Told},
@@ -21,6 +18,7 @@ use crate::{
 };
 
 mod control;
+mod end;
 
 use control::Names;
 pub(super) use control::{VARIABLE, start, tell_ready};
@@ -70,7 +68,7 @@ pub fn run(
         let _ = sender.send(News::End); // it came before we watched
     }
     let names = Names::default();
-    let socket =
+    let (socket, _hearing) =
         control::listen(rooms, names.clone(), sender, system).map_err(failed("cannot listen at the control socket"))?;
     let mut crew = Crew {
         system,
@@ -199,17 +197,17 @@ impl Crew<'_> {
         }
     }
 
-    /// An end with a status is the end of the app; a supervisor that was killed is started again.
+    /// A supervisor that ends with its app is over; one that was killed is started again.
     fn reap(&mut self) {
         let now = self.system.monotonic();
         for (pid, end) in platform::reap() {
-            let Some(app) = self.apps.values_mut().find(|app| app.life.pid() == Some(pid)) else {
+            let Some((name, app)) = self.apps.iter_mut().find(|(_, app)| app.life.pid() == Some(pid)) else {
                 continue; // an orphan that was left to us
             };
             app.is_ready = false;
-            app.life = match end {
-                End::Exited(status) => {
-                    app.has_failed = status != 0;
+            app.life = match end::of_app(end, client::live(&self.rooms.of_other(name), self.system).as_ref()) {
+                Some(exit) => {
+                    app.has_failed = exit != Exit::Ok as u32;
                     Life::Over
                 }
                 _ if self.is_ending => Life::Over,

@@ -67,6 +67,7 @@ impl<'a> Keeper<'a> {
             live: Live {
                 unit: service.name.clone(),
                 load: "loaded".into(),
+                boot: system.boot(),
                 ..Live::default()
             },
             sick: None,
@@ -127,6 +128,10 @@ impl<'a> Keeper<'a> {
                 self.live.output = trouble;
                 self.write();
             }
+            News::Hearing(Some(why)) => self.note(&format!(
+                "{why}: until that is put right, nobody can stop it but by its end"
+            )),
+            News::Hearing(None) => self.note("it listens again"),
             News::Awaited(run, Ok(())) if self.vitals.is_of_now(run) => self.happen(Event::Awaited),
             News::Awaited(run, Err(why)) if self.vitals.is_of_now(run) => {
                 self.note(&why);

@@ -7,7 +7,7 @@
 //! socket.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, mpsc},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -16,7 +16,7 @@ use std::{
 use crate::{
     exit::{Exit, Failure},
     health::Wrong,
-    platform::{self, Caught},
+    platform::{self, Caught, Client, Listening},
     service::{Service, StartType},
     system::{Lock, System},
 };
@@ -27,12 +27,14 @@ pub mod crew;
 pub mod environment;
 mod keeper;
 pub mod log;
+mod rooms;
 pub mod state;
 pub mod tail;
 mod vitals;
 
 use keeper::Keeper;
 use log::{Listeners, Sink};
+pub use rooms::{Rooms, Site, make_folders};
 use state::{Event, Outcome};
 
 /// Every process of an app carries this variable, its value being the app's status file: what a killed supervisor left
@@ -42,62 +44,6 @@ pub(crate) const MARK: &str = "AUTOGLM_BOOT_STATUS";
 const LOOK: Duration = Duration::from_millis(20);
 /// How long the end waits for those who read the output.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// Where the supervisors of a scope keep what they need.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Site {
-    /// What they need while they run.
-    pub runtime: PathBuf,
-    /// What their apps say.
-    pub logs: PathBuf,
-    /// Whether each app has folders of its own in both: on Windows those are for the account that it runs as.
-    pub is_parted: bool,
-}
-
-/// Where a supervisor keeps what it needs while it runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rooms {
-    /// Beside which others.
-    pub site: Site,
-    /// The folder of the lock and the status.
-    pub folder: PathBuf,
-    /// Held as long as the supervisor lives.
-    pub lock: PathBuf,
-    /// How the app is: a [`crate::backend::Live`] as JSON.
-    pub status: PathBuf,
-    /// The control socket; on Windows the name of a pipe, and no file.
-    pub socket: PathBuf,
-    /// The app's output.
-    pub log: PathBuf,
-}
-
-impl Site {
-    /// Where the supervisor of an app of this name keeps its things.
-    pub fn rooms(&self, app: &str) -> Rooms {
-        let (folder, logs, socket) = if self.is_parted {
-            let socket = self.runtime.join(format!("{app}.control"));
-            (self.runtime.join(app), self.logs.join(app), socket)
-        } else {
-            let socket = self.runtime.join("control").join(app);
-            (self.runtime.clone(), self.logs.clone(), socket)
-        };
-        Rooms {
-            site: self.clone(),
-            lock: folder.join(format!("{app}.lock")),
-            status: folder.join(format!("{app}.json")),
-            log: logs.join(format!("{app}.log")),
-            socket,
-            folder,
-        }
-    }
-}
-
-impl Rooms {
-    /// Those of another app of the same scope.
-    pub fn of_other(&self, app: &str) -> Self {
-        self.site.rooms(app)
-    }
-}
 
 /// How an app's output is kept, and what it inherits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +76,8 @@ enum News {
     Output(Option<String>),
     /// What the start of this number waited for holds, or not in time.
     Awaited(u64, Result<(), String>),
+    /// Nobody can tell us anything for now, and why; or somebody can again.
+    Hearing(Option<String>),
 }
 
 /// How a supervisor ended.
@@ -143,10 +91,8 @@ pub enum Ended {
 
 /// Keeps the app until it is over. The end is the app's; an error is the supervisor's own.
 pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) -> Result<Ended, Failure> {
-    let failed = |what: &str| {
-        let what = what.to_owned();
-        move |error: std::io::Error| Failure::new(Exit::Failed, format!("{what}: {error}"))
-    };
+    let failed =
+        |what: &'static str| move |error: std::io::Error| Failure::new(Exit::Failed, format!("{what}: {error}"));
     if stage == Stage::Background {
         platform::stand_alone();
     }
@@ -167,16 +113,24 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
     if system.interrupted().is_some() {
         let _ = sender.send(News::Terminate); // it came before we watched
     }
+    let ended = keep(service, rooms, stage, system, (sender, &news))?;
+    let _ = system.remove(&rooms.notify()); // a socket that nobody serves does no harm
+    leave(rooms, ended, stage, system, lock);
+    Ok(ended)
+}
+
+/// The same, from the time when it is known that nobody else keeps it.
+fn keep(
+    service: &Service,
+    rooms: &Rooms,
+    stage: Stage,
+    system: &dyn System,
+    (sender, news): (mpsc::Sender<News>, &mpsc::Receiver<News>),
+) -> Result<Ended, Failure> {
+    let failed =
+        |what: &'static str| move |error: std::io::Error| Failure::new(Exit::Failed, format!("{what}: {error}"));
     let listeners = Arc::new(Listeners::default());
-    let control = control::Control::new(stage, &rooms.status, Arc::clone(&listeners), sender.clone());
-    platform::listen(&rooms.socket, move |words, client| control.answer(words, client))
-        .map_err(failed(&format!("cannot listen at {}", rooms.socket.display())))?;
-    let notify = rooms.status.with_extension("notify");
-    if service.start_type == StartType::Notify {
-        let sender = sender.clone();
-        platform::listen_for_ready(&notify, move || drop(sender.send(News::Ready)))
-            .map_err(failed(&format!("cannot listen at {}", notify.display())))?;
-    }
+    let _hearing = listen(service, rooms, stage, &listeners, &sender)?;
     let (reader, writer) = std::io::pipe().map_err(failed("cannot make a pipe"))?;
     let sink = sink(service, rooms, stage, Arc::clone(&listeners))?;
     let limit = service.logging.rate_limit;
@@ -184,13 +138,44 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
     let tell = move |trouble: Option<&str>| drop(to_output.send(News::Output(trouble.map(str::to_owned))));
     let copier = std::thread::spawn(move || log::copy(reader, sink, limit, tell));
     let mut keeper = Keeper::new(service, rooms, stage, system, writer.into(), sender);
-    let ended = keeper.keep(&news);
+    let ended = keeper.keep(news);
     drop(keeper); // and with it the writing end of the output
     await_end(&copier);
     listeners.end(FAREWELL);
-    let _ = system.remove(&notify); // a socket that nobody serves does no harm
-    leave(rooms, ended, stage, system, lock);
     Ok(ended)
+}
+
+/// Where we are told what to do, and where the app says that it is ready: as long as both are kept. A failure is final; what
+/// may come right is noted in the log.
+fn listen(
+    service: &Service,
+    rooms: &Rooms,
+    stage: Stage,
+    listeners: &Arc<Listeners>,
+    sender: &mpsc::Sender<News>,
+) -> Result<[Option<Listening>; 2], Failure> {
+    let failed = |at: &Path, error: std::io::Error| {
+        Failure::new(Exit::Failed, format!("cannot listen at {}: {error}", at.display()))
+    };
+    let trouble = |at: &Path| {
+        let (at, sender) = (at.display().to_string(), sender.clone());
+        move |error: Option<&std::io::Error>| {
+            let _ = sender.send(News::Hearing(
+                error.map(|error| format!("cannot listen at {at}: {error}")),
+            )); // at the end nobody does
+        }
+    };
+    let control = control::Control::new(stage, &rooms.status, Arc::clone(listeners), sender.clone());
+    let answer = move |words: &str, client: &mut Client| control.answer(words, client);
+    let told = platform::listen(&rooms.socket, answer, trouble(&rooms.socket))
+        .map_err(|error| failed(&rooms.socket, error))?;
+    if service.start_type != StartType::Notify {
+        return Ok([Some(told), None]);
+    }
+    let (notify, sender) = (rooms.notify(), sender.clone());
+    let ready = move || drop(sender.send(News::Ready));
+    let heard = platform::listen_for_ready(&notify, ready, trouble(&notify)).map_err(|error| failed(&notify, error))?;
+    Ok([Some(told), Some(heard)])
 }
 
 /// Gives what the app said last a moment to be written: where nobody reads it, nobody waits for it.
@@ -278,32 +263,4 @@ fn end_leftovers(rooms: &Rooms) {
         platform::send("SIGKILL", &left);
         std::thread::sleep(LOOK);
     }
-}
-
-/// Makes the folders that a supervisor needs; only their owner can enter that of the control sockets, also where it is there.
-pub fn make_folders(rooms: &Rooms, stage: Stage, system: &dyn System) -> Result<(), Failure> {
-    let failed = |folder: &Path, error: std::io::Error| {
-        Failure::new(Exit::Failed, format!("cannot make {}: {error}", folder.display()))
-    };
-    let log = rooms.log.parent().filter(|_| stage == Stage::Background);
-    let sockets = rooms.socket.parent().filter(|_| !rooms.site.is_parted);
-    let folders = [
-        Some((rooms.folder.as_path(), 0o755)),
-        sockets.map(|path| (path, 0o700)),
-        log.map(|path| (path, 0o755)),
-    ];
-    for (folder, mode) in folders.into_iter().flatten() {
-        for missing in crate::session::missing_folders(system, folder) {
-            match system.make_folder(&missing, mode) {
-                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                    return Err(failed(&missing, error));
-                }
-                _ => {}
-            }
-        }
-    }
-    let Some(control) = sockets else {
-        return Ok(()); // pipes have no folder
-    };
-    platform::set_mode(control, 0o700).map_err(|error| failed(control, error))
 }

@@ -143,6 +143,14 @@ impl Probe for Real {
         platform::monotonic()
     }
 
+    fn boot(&self) -> String {
+        platform::boot()
+    }
+
+    fn resident(&self, pid: u32) -> Option<u64> {
+        platform::resident(pid)
+    }
+
     /// Whoever may not open it sees it among all locks.
     fn is_locked(&self, path: &Path) -> bool {
         match fs::File::open(path) {

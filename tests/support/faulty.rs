@@ -159,6 +159,12 @@ impl Probe for Faulty {
     fn env(&self, name: &str) -> Option<OsString> {
         self.inner.env(name)
     }
+    fn boot(&self) -> String {
+        self.inner.boot()
+    }
+    fn resident(&self, pid: u32) -> Option<u64> {
+        self.inner.resident(pid)
+    }
     fn euid(&self) -> u32 {
         self.inner.euid()
     }

@@ -111,7 +111,13 @@ impl Embedded {
             .unwrap_or_default();
         let mut paths = vec![rooms.log.clone()];
         paths.extend(logs.into_iter().filter(|path| is_log(path) && *path != rooms.log));
-        paths.extend([rooms.status.clone(), rooms.lock.clone()]);
+        // What was killed has left what its socket was, too.
+        paths.extend([
+            rooms.status.clone(),
+            rooms.lock.clone(),
+            rooms.socket.clone(),
+            rooms.notify(),
+        ]);
         if rooms.site.is_parted {
             paths.extend(rooms.log.parent().map(Path::to_path_buf));
             paths.push(rooms.folder);
@@ -159,15 +165,14 @@ impl Embedded {
             load: if is_installed { "loaded" } else { "not-found" }.into(),
             ..Live::unknown(app)
         });
-        let is_up = matches!(live.active.as_str(), "active" | "activating" | "deactivating") && live.sub != "exited";
-        if is_up && !look.is_locked(&rooms.lock) {
+        if live.is_at_work() && !look.is_locked(&rooms.lock) {
             live.active = "failed".into();
             live.sub = "failed".into();
             live.result = "supervisor".into();
             live.pid = None;
             live.output = None;
         }
-        live.memory = live.pid.and_then(|pid| resident(look, pid));
+        live.memory = live.pid.and_then(|pid| look.resident(pid));
         live.enabled = "disabled".into();
         live
     }
@@ -204,18 +209,6 @@ impl Embedded {
 /// The name of an account without its domain, which is not told in one way everywhere.
 fn bare(name: &str) -> String {
     name.rsplit('\\').next().unwrap_or_default().to_lowercase()
-}
-
-/// The resident size of a process, in bytes.
-fn resident(look: &dyn Probe, pid: u32) -> Option<u64> {
-    let status = look.read(Path::new(&format!("/proc/{pid}/status"))).ok()?;
-    let text = String::from_utf8_lossy(&status);
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim()
-        .strip_suffix(" kB")?
-        .parse::<u64>()
-        .ok()
-        .map(|kib| kib * 1024)
 }
 
 impl Backend for Embedded {

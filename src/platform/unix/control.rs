@@ -16,27 +16,35 @@ use sd_notify::NotifyState;
 
 use crate::platform::Told;
 
-/// Whether a socket is a file, by which it is found.
-pub const HAS_SOCKET_FILES: bool = true;
+/// A socket that is served until we end, or become another program.
+#[derive(Debug)]
+pub struct Listening;
 
 /// Serves the socket on a thread of its own, and each client on another: an answer may take its time, and a client that goes
-/// away is no error. The lock that the caller holds says that a socket left here is nobody's.
+/// away is no error. The lock that the caller holds says that a socket left here is nobody's. Once it is there, it is there.
 pub fn listen(
     path: &Path,
     answer: impl Fn(&str, &mut Client) -> io::Result<()> + Send + Sync + 'static,
-) -> io::Result<()> {
+    _trouble: impl Fn(Option<&io::Error>) + Send + 'static,
+) -> io::Result<Listening> {
+    /// Where nobody can be let in for now, as without a free descriptor.
+    const PAUSE: Duration = Duration::from_millis(100);
     super::remove(path)?;
     let listener = by_folder(path, |path| UnixListener::bind(path))?;
     let answer = Arc::new(answer);
     std::thread::Builder::new().name("control".into()).spawn(move || {
-        for stream in listener.incoming().flatten() {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else {
+                std::thread::sleep(PAUSE);
+                continue;
+            };
             let answer = Arc::clone(&answer);
             let _ = std::thread::Builder::new()
                 .name("client".into())
                 .spawn(move || serve(stream, &*answer)); // without a thread there is no answer: the client sees that
         }
     })?;
-    Ok(())
+    Ok(Listening)
 }
 
 fn serve(stream: UnixStream, answer: &impl Fn(&str, &mut Client) -> io::Result<()>) -> io::Result<()> {
@@ -102,7 +110,11 @@ pub fn be_patient(answer: &Answer, patience: Duration) -> io::Result<()> {
 }
 
 /// Listens for `READY=1` (`sd_notify(3)`). Anybody may say it: the app may run as somebody else.
-pub fn listen_for_ready(path: &Path, mut ready: impl FnMut() + Send + 'static) -> io::Result<()> {
+pub fn listen_for_ready(
+    path: &Path,
+    mut ready: impl FnMut() + Send + 'static,
+    _trouble: impl Fn(Option<&io::Error>) + Send + 'static,
+) -> io::Result<Listening> {
     super::remove(path)?;
     let socket = UnixDatagram::bind(path)?;
     super::set_mode(path, 0o666)?;
@@ -117,7 +129,7 @@ pub fn listen_for_ready(path: &Path, mut ready: impl FnMut() + Send + 'static) -
             }
         }
     })?;
-    Ok(())
+    Ok(Listening)
 }
 
 /// Tells whoever keeps us as a service, if anybody does and wants to know.

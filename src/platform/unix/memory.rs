@@ -1,8 +1,16 @@
-//! The memory of a process that is to run for months.
+//! The memory of a process: what it has, and how one that is to run for months gives back what it does not need.
 
 use std::{ffi::c_void, fs, ptr::NonNull};
 
 use nix::sys::mman::{MmapAdvise, madvise};
+
+/// Bytes of memory that a process has at the moment (`VmRSS`, proc(5)).
+pub fn resident(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024)
+}
 
 /// Gives back what only the start needed of our code and of that of the libraries: it lies in files, and is read again where it
 /// is needed (`MADV_DONTNEED`, madvise(2)). What rests for months then holds what it uses.

@@ -245,6 +245,12 @@ pub fn euid() -> u32 {
     unistd::geteuid().as_raw()
 }
 
+/// What tells this boot from others (random(4)); empty where nothing does.
+pub fn boot() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
+}
+
 /// Time since boot without suspend.
 pub fn monotonic() -> Duration {
     nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Into::into)

@@ -221,14 +221,17 @@ pub fn start_detached(cmd: &Cmd) -> io::Result<String> {
 /// Lets go of standard output and standard error: whoever started us need not wait any longer.
 #[allow(unsafe_code)]
 pub fn let_go() -> io::Result<()> {
+    let mut last = std::ptr::null_mut();
     for number in [STD_OUTPUT_HANDLE, STD_ERROR_HANDLE] {
-        // SAFETY: the handle is ours; after this nothing in this process has it.
+        // SAFETY: the handle is ours; after this nothing in this process has it. Both may be one, which is closed once: by the
+        // second time its number may be another's.
         unsafe {
             let handle = GetStdHandle(number);
             super::succeeded(SetStdHandle(number, std::ptr::null_mut()))?;
-            if is_handle(handle) {
+            if is_handle(handle) && handle != last {
                 drop(OwnedHandle::from_raw_handle(handle));
             }
+            last = handle;
         }
     }
     Ok(())

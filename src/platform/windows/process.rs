@@ -14,7 +14,7 @@ use windows_sys::Win32::{
     System::Threading::CREATE_NO_WINDOW,
 };
 
-use super::{Job, being_of};
+use super::{Job, being_of, unsupported};
 use crate::{
     health::{Being, Main},
     system::{Cmd, Output},
@@ -101,17 +101,9 @@ pub fn is_want(error: &io::Error) -> bool {
     code.is_some_and(|code| wants.contains(&code))
 }
 
-/// A program, prepared to be run. the command as far as that is possible: runs it in our console, and ends as it ends; returns only if it cannot be
-/// started.
-pub fn become_command(cmd: &Cmd) -> io::Error {
-    let status = Command::new(&cmd.program)
-        .args(cmd.words())
-        .envs(cmd.env.iter().map(|(key, value)| (key, value)))
-        .status();
-    match status {
-        Ok(status) => std::process::exit(exit_code(status)),
-        Err(error) => error,
-    }
+/// No process becomes another here.
+pub fn become_command(_: &Cmd) -> io::Error {
+    unsupported("to become another program")
 }
 
 /// What was said so far.

@@ -6,7 +6,7 @@ use std::{
     os::windows::io::{AsRawHandle as _, FromRawHandle as _, OwnedHandle},
     ptr::null,
     sync::{
-        Mutex, OnceLock, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -27,7 +27,7 @@ static NOTED: AtomicUsize = AtomicUsize::new(0);
 /// Who wants to know.
 type Watcher = Box<dyn FnMut(Caught) + Send>;
 
-static TELL: OnceLock<Mutex<Watcher>> = OnceLock::new();
+static TELL: Mutex<Option<Watcher>> = Mutex::new(None);
 
 /// From now on Ctrl-C and its kin are noted for [`signal`] instead of ending us.
 #[allow(unsafe_code)]
@@ -56,10 +56,15 @@ pub fn signal() -> Option<Signal> {
     }
 }
 
-/// Tells of every child that ended, and of everything that asks us to end, on threads of their own.
+/// Tells of every child that ended, and of everything that asks us to end, on threads of their own. Who watched before does no
+/// longer.
 pub fn watch_signals(_has_terminal: bool, tell: impl FnMut(Caught) + Send + 'static) -> io::Result<()> {
-    if TELL.set(Mutex::new(Box::new(tell))).is_err() {
-        return Err(io::Error::other("somebody watches already"));
+    let before = TELL
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .replace(Box::new(tell));
+    if before.is_some() {
+        return Ok(()); // all else goes on
     }
     note_signals()?;
     let Ok(event) = event_of(std::process::id()) else {
@@ -77,8 +82,8 @@ pub fn watch_signals(_has_terminal: bool, tell: impl FnMut(Caught) + Send + 'sta
 
 /// Tells whoever watches.
 pub(super) fn happened(caught: Caught) {
-    if let Some(watcher) = TELL.get() {
-        (watcher.lock().unwrap_or_else(PoisonError::into_inner))(caught);
+    if let Some(watcher) = &mut *TELL.lock().unwrap_or_else(PoisonError::into_inner) {
+        watcher(caught);
     }
 }
 

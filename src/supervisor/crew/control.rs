@@ -9,7 +9,7 @@ use std::{
 
 use super::{News, SLACK};
 use crate::{
-    platform::{self, Client},
+    platform::{self, Client, Listening},
     supervisor::{Rooms, control::OK},
     system::{Probe, System},
 };
@@ -21,8 +21,8 @@ pub(in crate::supervisor) const VARIABLE: &str = "AUTOGLM_BOOT_CREW";
 
 /// Has a crew of this scope start an app: the one it is of, or else any; `None` where there is none.
 pub(in crate::supervisor) fn start(rooms: &Rooms, look: &dyn Probe) -> Option<()> {
-    let app = rooms.socket.file_name()?.to_str()?;
-    let crews: Vec<_> = sockets(rooms.socket.parent()?, look).collect();
+    let app = rooms.app.as_str();
+    let crews: Vec<_> = sockets(&rooms.site.sockets(), look).collect();
     let does = |verb: &str| {
         let asks = |crew: &&PathBuf| platform::tell(crew, &format!("{verb} {app}"), SLACK).is_ok_and(|said| said == OK);
         crews.iter().find(asks).map(drop)
@@ -35,24 +35,22 @@ pub(in crate::supervisor) fn tell_ready(crew: &Path, app: &str) {
     let _ = platform::tell(crew, &format!("ready {app}"), SLACK); // whoever does not listen needs not know
 }
 
-/// Listens at a socket of our own, whose path is returned.
+/// Listens at a socket of our own, whose path is returned, as long as what is returned with it is kept.
 pub(super) fn listen(
     rooms: &Rooms,
     names: Names,
     news: mpsc::Sender<News>,
     system: &dyn System,
-) -> io::Result<PathBuf> {
-    let folder = rooms.socket.with_file_name("");
+) -> io::Result<(PathBuf, Listening)> {
+    let folder = rooms.site.sockets();
     for stale in sockets(&folder, system).filter(|socket| !platform::is_served(socket)) {
         let _ = system.remove(&stale); // a killed one has left it: it does no harm
     }
     let socket = folder.join(format!("{MARK}{}", std::process::id()));
     let control = Control { names, news };
-    platform::listen(&socket, move |words, client| control.answer(words, client))?;
-    if !platform::HAS_SOCKET_FILES {
-        system.create_file(&socket, b"", 0o600)?; // by which it is found
-    }
-    Ok(socket)
+    let answer = move |words: &str, client: &mut Client| control.answer(words, client);
+    let listening = platform::listen(&socket, answer, |_| {})?; // who would hear of trouble? It is tried again
+    Ok((socket, listening))
 }
 
 fn sockets(folder: &Path, look: &dyn Probe) -> impl Iterator<Item = PathBuf> + use<> {

@@ -44,10 +44,7 @@ impl Keeper<'_> {
         let mut environment = environment::of(service, &user, shell.as_deref(), inherited, self.system)?;
         environment.push((MARK.into(), self.rooms.status.clone().into()));
         if service.start_type == StartType::Notify {
-            environment.push((
-                "NOTIFY_SOCKET".into(),
-                self.rooms.status.with_extension("notify").into(),
-            ));
+            environment.push(("NOTIFY_SOCKET".into(), self.rooms.notify().into()));
         }
         Ok(Being {
             identity: matches!(service.run_as, RunAs::User { .. }).then_some(identity), // as far as it can be chosen
