@@ -497,6 +497,18 @@ fn what_cannot_be_installed_is_told_and_nothing_is_changed() {
         said.contains("whoever logs on") && said.contains("Nothing was changed"),
         "{said}"
     );
+    home.manifest("", "[windows]\ntrigger = 'logon'\nelevated = true\n");
+    let said = home.run(&["install"], 1);
+    for part in [
+        "windows.elevated with --user",
+        "with all privileges",
+        "--system",
+        "Nothing was changed",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let said = home.run(&["render"], 0);
+    assert!(said.contains("`install` refuses it"), "{said}");
     home.manifest("user = 'nobody-of-this-name'", "");
     let said = home.run(&["install", "--backend", "embedded"], 1);
     assert!(said.contains("nobody-of-this-name"), "{said}");

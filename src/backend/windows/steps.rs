@@ -93,6 +93,7 @@ impl Anchor {
                 "install it with --user, for one account; or autoglm-boot render, and schtasks /create /xml",
             );
         }
+        self.refuse_elevated(service)?;
         self.refuse_bare(service)?;
         let was_bare = app.service().is_some_and(|old| self.is_bare(old));
         if app.receipt.is_some() && app.live.is_up() && !options.start && was_bare != self.is_bare(service) {
