@@ -316,9 +316,31 @@ fn a_task_of_another_account_shares_what_it_needs_and_nothing_else() {
     }
     home.run(&["install"], 0);
     assert!(home.answers());
+    // What an undo puts back is private, and the account's again.
+    home.manifest_of(
+        &format!("['./tree', '{}', 'pids']", home.port()),
+        "user = 'LocalService'\nstart_timeout = '1s'",
+        "[readiness]\ntcp = '127.0.0.1:9'\n",
+    );
+    let said = home.run(&["install"], 1);
+    let (_, undone) = said.split_once("  undo    ").unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        undone.contains("installed.json with LocalService, to be read"),
+        "{said}"
+    );
+    assert!(home.answers());
     home.run(&["uninstall"], 0);
     assert_eq!(of_machine(), Vec::<PathBuf>::new());
     assert!(is_empty(&tasks));
+
+    // Of SYSTEM's, the log is not for everybody either.
+    home.manifest("user = 'SYSTEM'", "");
+    let said = home.run(&["install", "--dry-run"], 0);
+    let shares: Vec<_> = said.lines().filter(|line| line.contains("share ")).collect();
+    assert!(
+        matches!(shares[..], [only] if only.contains(r"log\w-service with SYSTEM, to be written")),
+        "{said}"
+    );
 }
 
 /// From the manifest to `CommandLineToArgvW` of the app: under our supervisor nothing is refused but what Windows cannot hold.

@@ -127,18 +127,23 @@ impl Anchor {
         let RunAs::User { user, .. } = account(service) else {
             return Vec::new();
         };
-        if self.scope == Scope::User || user == "SYSTEM" || self.is_bare(service) {
+        if self.scope == Scope::User || self.is_bare(service) {
             return Vec::new();
         }
         let share = |path: PathBuf, how: fn(String) -> Share| Step::Share {
             path,
             share: how(user.clone()),
         };
+        let logs = rooms.log.parent();
+        let logs = logs.map(|logs| share(logs.to_path_buf(), Share::Writes));
+        if user == "SYSTEM" {
+            return logs.into_iter().collect(); // it may write everywhere; but what the app says is not for everybody
+        }
         let mut steps = vec![
             share(installed, Share::Reads),
             share(rooms.folder.clone(), Share::WritesInPublic),
         ];
-        steps.extend(rooms.log.parent().map(|logs| share(logs.to_path_buf(), Share::Writes)));
+        steps.extend(logs);
         steps
     }
 
