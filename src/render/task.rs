@@ -40,7 +40,7 @@ pub fn task(service: &Service, program: &str) -> Result<Artefact, Failure> {
 }
 
 /// UTF-16 with its mark, little end first: what schtasks(1) imports, and nothing else.
-fn utf16(text: &str) -> Vec<u8> {
+pub fn utf16(text: &str) -> Vec<u8> {
     std::iter::once(0xfeff)
         .chain(text.encode_utf16())
         .flat_map(u16::to_le_bytes)

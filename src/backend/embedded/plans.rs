@@ -300,10 +300,13 @@ impl Embedded {
         // What runs by then may be of the other kind.
         let is_bare = new.map_or(was_bare, |service| self.is_bare(service));
         let again = self.again(&unit, program, (is_bare, was_bare)).into_iter();
-        again
+        let steps = again
             .chain([Step::Await { condition, deadline }])
-            .map(Step::on_rollback)
-            .collect()
+            .map(Step::on_rollback);
+        match &self.anchor {
+            Some(anchor) => anchor.through(steps.collect(), state, &unit),
+            None => steps.collect(),
+        }
     }
 
     /// The supervisor's own traces of an app.
@@ -326,7 +329,9 @@ impl Embedded {
     pub(super) fn plan_uninstall(&self, receipt: &Receipt, state: &State, others: &[Receipt]) -> Plan {
         let (store, name, app) = (self.store(), &receipt.name, &state.apps[0]);
         let mut steps = self.shares_again(app);
-        steps.extend(self.anchor.as_ref().and_then(|anchor| anchor.bring_back(app, name)));
+        if let Some(anchor) = &self.anchor {
+            steps.extend(anchor.bring_back(app, name));
+        }
         if app.live.is_up() {
             steps.extend(self.revival(app, None));
         }

@@ -182,12 +182,6 @@ impl Anchor {
         vec![approve(before).on_undo(), approve(None)]
     }
 
-    /// What was there before, for the case that the rest fails: once its file is back.
-    pub fn bring_back(&self, app: &AppState, name: &str) -> Option<Step> {
-        let was_there = self.method == Method::Task && app.receipt.is_some() && app.at_path.is_some();
-        was_there.then(|| Step::run(self.task(name).create(&self.unit(name))).on_rollback())
-    }
-
     /// Somebody disabled it, and it stays so: what runs by now, runs on.
     pub fn settle(&self, service: &Service, artefact: &Artefact, app: &AppState, options: &Install) -> Option<Step> {
         let is_kept_off = self.method == Method::Task && app.anchored.is_off && !options.force;
