@@ -24,7 +24,7 @@ mod waits;
 pub mod windows;
 
 pub use shortcut::shortcut;
-pub use task::task;
+pub use task::{is_open_to_its_user, task, utf16};
 
 const SYSTEMD: &str = include_str!("../templates/systemd.service.tera");
 const WATCH: &str = include_str!("../templates/systemd.watch.service.tera");

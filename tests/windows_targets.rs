@@ -236,6 +236,107 @@ fn a_task_that_is_not_ours_or_was_changed_by_hand_is_not_overwritten() {
     assert!(is_empty(&tasks));
 }
 
+/// Another task of that name, in the bytes that Windows imports.
+fn foreign(command: &str) -> Vec<u8> {
+    let text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-16\"?>\r\n<Task xmlns=\"http://schemas.microsoft.com/windows/2004/02/mit/task\"><Triggers><BootTrigger/></Triggers><Settings><Enabled>true</Enabled></Settings><Actions><Exec><Command>{command}</Command></Exec></Actions></Task>"
+    );
+    let units = std::iter::once(0xfeff).chain(text.encode_utf16());
+    units.flat_map(u16::to_le_bytes).collect()
+}
+
+/// A task of the double's.
+fn text_of(task: &Path) -> String {
+    let bytes = fs::read(task).unwrap();
+    assert_eq!(bytes[..2], [0xff, 0xfe], "it was imported with its mark");
+    let units: Vec<_> = bytes
+        .chunks(2)
+        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
+        .collect();
+    String::from_utf16(&units).unwrap()
+}
+
+fn schtasks(words: &[&str]) {
+    let (code, said) = windows::ended(Command::new(system().join("schtasks.exe")).args(words).arg("/HRESULT"));
+    assert_eq!(code, 0, "{said}");
+}
+
+/// Nobody else may remove it for as long as this is held.
+fn held(path: &Path) -> fs::File {
+    use std::os::windows::fs::OpenOptionsExt as _;
+    const READ: u32 = 1;
+    fs::OpenOptions::new().read(true).share_mode(READ).open(path).unwrap()
+}
+
+#[test]
+fn an_undo_brings_back_what_the_task_scheduler_had() {
+    let Some(tasks) = double() else { return };
+    let home = Home::new("w-undo").of_machine();
+    let stored = tasks.join("w-undo.xml");
+    let version = |value: &str| home.manifest(&format!("user = 'SYSTEM'\nenvironment = {{ A = '{value}' }}"), "");
+    let broken = |flags: &[&str], back: &str| {
+        home.manifest_of(
+            &format!("['./tree', '{}', 'pids']", home.port()),
+            "user = 'SYSTEM'\nstart_timeout = '1s'",
+            "[readiness]\ntcp = '127.0.0.1:9'\n[windows]\ndelay = '77s'\n",
+        );
+        let said = home.run(&[&["install"], flags].concat(), 1);
+        assert!(said.contains(back), "{said}");
+        assert!(!stored.exists() || !text_of(&stored).contains("PT77S"), "{said}");
+    };
+    let uninstall = || {
+        let earlier = known_folder(Known::ProgramData)
+            .unwrap()
+            .join(r"autoglm-boot\apps\w-undo\versions\1.json");
+        let held = held(&earlier);
+        let said = home.run(&["uninstall"], 1);
+        assert!(
+            said.contains("1.json") && said.contains("the earlier version is back"),
+            "{said}"
+        );
+        drop(held);
+    };
+    let is_off = || {
+        let (_, settings) = text_of(&stored)
+            .split_once("<Settings>")
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .unwrap();
+        settings.contains("<Enabled>false<")
+    };
+    for value in ["1", "2"] {
+        version(value);
+        home.run(&["install"], 0);
+    }
+    uninstall();
+    assert!(!is_off() && home.answers());
+
+    // Disabled by hand.
+    schtasks(&["/change", "/tn", "w-undo", "/disable"]);
+    broken(&[], "the earlier version is back");
+    assert!(is_off() && home.ask("env/A") == "2");
+    uninstall();
+    assert!(is_off() && home.answers());
+    assert!(home.run(&["status"], 0).contains("not enabled"));
+
+    // Changed by hand.
+    home.run(&["stop"], 0);
+    fs::write(&stored, foreign(r"C:\日本\other.exe")).unwrap();
+    broken(&["--force"], "the earlier version is back");
+    assert!(text_of(&stored).contains(r"<Command>C:\日本\other.exe</Command>"));
+    uninstall();
+    assert!(text_of(&stored).contains(r"<Command>C:\日本\other.exe</Command>"));
+
+    // Removed by hand.
+    fs::remove_file(&stored).unwrap();
+    broken(&[], "the earlier version is back");
+    assert!(!stored.exists());
+    uninstall();
+    assert!(!stored.exists());
+    home.run(&["uninstall"], 0);
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+    assert!(is_empty(&tasks), "{:?}", all_below(&tasks));
+}
+
 #[test]
 fn doctor_finds_nothing_of_an_app_that_is_well_and_then_what_keeps_its_task() {
     let Some(tasks) = double() else { return };
@@ -316,9 +417,31 @@ fn a_task_of_another_account_shares_what_it_needs_and_nothing_else() {
     }
     home.run(&["install"], 0);
     assert!(home.answers());
+    // What an undo puts back is private, and the account's again.
+    home.manifest_of(
+        &format!("['./tree', '{}', 'pids']", home.port()),
+        "user = 'LocalService'\nstart_timeout = '1s'",
+        "[readiness]\ntcp = '127.0.0.1:9'\n",
+    );
+    let said = home.run(&["install"], 1);
+    let (_, undone) = said.split_once("  undo    ").unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        undone.contains("installed.json with LocalService, to be read"),
+        "{said}"
+    );
+    assert!(home.answers());
     home.run(&["uninstall"], 0);
     assert_eq!(of_machine(), Vec::<PathBuf>::new());
     assert!(is_empty(&tasks));
+
+    // Of SYSTEM's, the log is not for everybody either.
+    home.manifest("user = 'SYSTEM'", "");
+    let said = home.run(&["install", "--dry-run"], 0);
+    let shares: Vec<_> = said.lines().filter(|line| line.contains("share ")).collect();
+    assert!(
+        matches!(shares[..], [only] if only.contains(r"log\w-service with SYSTEM, to be written")),
+        "{said}"
+    );
 }
 
 /// From the manifest to `CommandLineToArgvW` of the app: under our supervisor nothing is refused but what Windows cannot hold.
@@ -497,6 +620,18 @@ fn what_cannot_be_installed_is_told_and_nothing_is_changed() {
         said.contains("whoever logs on") && said.contains("Nothing was changed"),
         "{said}"
     );
+    home.manifest("", "[windows]\ntrigger = 'logon'\nelevated = true\n");
+    let said = home.run(&["install"], 1);
+    for part in [
+        "windows.elevated with --user",
+        "with all privileges",
+        "--system",
+        "Nothing was changed",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let said = home.run(&["render"], 0);
+    assert!(said.contains("`install` refuses it"), "{said}");
     home.manifest("user = 'nobody-of-this-name'", "");
     let said = home.run(&["install", "--backend", "embedded"], 1);
     assert!(said.contains("nobody-of-this-name"), "{said}");

@@ -9,7 +9,7 @@ use super::{Artefact, render_template, windows};
 use crate::{
     check,
     exit::Failure,
-    service::{RestartPolicy, RunAs, Service, Trigger},
+    service::{Method, RestartPolicy, RunAs, Scope, Service, Trigger},
 };
 
 /// Everybody who has an account on the machine and logs on to it (`BUILTIN\Users`, [MS-DTYP] 2.4.2.4).
@@ -40,7 +40,7 @@ pub fn task(service: &Service, program: &str) -> Result<Artefact, Failure> {
 }
 
 /// UTF-16 with its mark, little end first: what schtasks(1) imports, and nothing else.
-fn utf16(text: &str) -> Vec<u8> {
+pub fn utf16(text: &str) -> Vec<u8> {
     std::iter::once(0xfeff)
         .chain(text.encode_utf16())
         .flat_map(u16::to_le_bytes)
@@ -215,8 +215,17 @@ fn escaped(text: &str) -> Cow<'_, str> {
     escaped.into()
 }
 
+/// Whether it would run, with all privileges, what its unelevated user can change: our program and the records of a user.
+pub fn is_open_to_its_user(service: &Service) -> bool {
+    let windows = &service.windows;
+    windows.is_elevated && windows.is_supervised && windows.method == Method::Task && service.scope == Scope::User
+}
+
 fn losses(service: &Service) -> Vec<String> {
     let mut losses = windows::losses(service, true);
+    if is_open_to_its_user(service) {
+        losses.push("windows.elevated with --user: everything that runs as this user can change what the task starts with all privileges; `install` refuses it".into());
+    }
     if service.windows.delay.subsec_nanos() > 0 {
         losses.push("windows.delay: the Task Scheduler counts whole seconds; a second more".into());
     }

@@ -44,7 +44,7 @@ impl Probe for Real {
     fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
         present(fs::symlink_metadata(path))?
             .map(|meta| {
-                let mut entry = platform::entry(&meta);
+                let mut entry = platform::entry(path, &meta);
                 if meta.is_symlink() {
                     entry.kind = EntryKind::Link(fs::read_link(path)?);
                 }
@@ -54,7 +54,7 @@ impl Probe for Real {
     }
 
     fn target(&self, path: &Path) -> io::Result<Option<Entry>> {
-        Ok(present(fs::metadata(path))?.map(|meta| platform::entry(&meta)))
+        Ok(present(fs::metadata(path))?.map(|meta| platform::entry(path, &meta)))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {

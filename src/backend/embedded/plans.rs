@@ -57,6 +57,9 @@ impl Embedded {
             plan.of(&wanted.service.name, self.new_steps(&wanted.service, app));
         }
         for (wanted, app) in pairs() {
+            if Self::writes(wanted, app) {
+                plan.of(&wanted.service.name, self.shares_again(app));
+            }
             if let Some(anchor) = &self.anchor
                 && anchor.is_due(&wanted.service, app, &anchor.artefact(&wanted.service)?, options.force)
             {
@@ -117,8 +120,7 @@ impl Embedded {
         let records = self.records(wanted, app, options, Some(&artefact))?;
         let mut placing = Vec::new();
         if !records.version.is_empty() {
-            let rooms = self.site_of_windows().rooms(&service.name);
-            placing = anchor.shares(service, &rooms, self.store().installed_path(&service.name));
+            placing = self.shares(service);
         }
         placing.extend(anchor.put(service, &artefact, app, options));
         Ok(Draft {
@@ -126,6 +128,19 @@ impl Embedded {
             placing,
             settling: anchor.settle(service, &artefact, app, options),
         })
+    }
+
+    /// Gives an app's account what it needs of the records.
+    fn shares(&self, service: &Service) -> Vec<Step> {
+        let Some(anchor) = &self.anchor else { return Vec::new() };
+        let rooms = self.site_of_windows().rooms(&service.name);
+        anchor.shares(service, &rooms, self.store().installed_path(&service.name))
+    }
+
+    /// The same for the version before, whose files are back: they are private then.
+    fn shares_again(&self, app: &AppState) -> Vec<Step> {
+        let shares = app.service().map(|service| self.shares(service));
+        shares.into_iter().flatten().map(Step::on_rollback).collect()
     }
 
     fn new_steps(&self, service: &Service, app: &AppState) -> Vec<Step> {
@@ -285,10 +300,13 @@ impl Embedded {
         // What runs by then may be of the other kind.
         let is_bare = new.map_or(was_bare, |service| self.is_bare(service));
         let again = self.again(&unit, program, (is_bare, was_bare)).into_iter();
-        again
+        let steps = again
             .chain([Step::Await { condition, deadline }])
-            .map(Step::on_rollback)
-            .collect()
+            .map(Step::on_rollback);
+        match &self.anchor {
+            Some(anchor) => anchor.through(steps.collect(), state, &unit),
+            None => steps.collect(),
+        }
     }
 
     /// The supervisor's own traces of an app.
@@ -310,8 +328,10 @@ impl Embedded {
     /// Uninstall: stop, wait until no process is left, forget it.
     pub(super) fn plan_uninstall(&self, receipt: &Receipt, state: &State, others: &[Receipt]) -> Plan {
         let (store, name, app) = (self.store(), &receipt.name, &state.apps[0]);
-        let mut steps = Vec::new();
-        steps.extend(self.anchor.as_ref().and_then(|anchor| anchor.bring_back(app, name)));
+        let mut steps = self.shares_again(app);
+        if let Some(anchor) = &self.anchor {
+            steps.extend(anchor.bring_back(app, name));
+        }
         if app.live.is_up() {
             steps.extend(self.revival(app, None));
         }

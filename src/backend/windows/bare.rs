@@ -9,6 +9,7 @@ use crate::{
     exit::{Exit, Failure},
     plan::{Condition, Step},
     receipt::Receipt,
+    render,
     service::{Method, Service, StartType},
     system::Probe,
 };
@@ -105,6 +106,22 @@ impl Anchor {
             );
         }
         Ok(())
+    }
+
+    /// Refuses to let a user's task start our supervisor with a full token: whatever runs as that user could replace what it is
+    /// made of, and so be let through without a question (User Account Control asks for nothing where a task says so).
+    pub(super) fn refuse_elevated(&self, service: &Service) -> Result<(), Failure> {
+        if !render::is_open_to_its_user(service) {
+            return Ok(());
+        }
+        let folder = self.records.display();
+        let message = format!(
+            "{}: windows.elevated with --user: the task would start our program with all privileges, from {folder}, which everything that runs as this user can change.\nNothing was changed.",
+            service.name
+        );
+        Err(Failure::new(Exit::Failed, message).repair(
+            "install it for the machine (--system, trigger = \"boot\"), where only administrators write; or leave windows.elevated out",
+        ))
     }
 
     /// Refuses to have one of our supervisors wait for what is bare: it would wait for ever.

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod bare;
+mod kept;
 mod place;
 mod steps;
 pub mod tasks;
@@ -66,6 +67,8 @@ pub struct Anchored {
     pub is_other: bool,
     /// What was decided about a shortcut, as it is written.
     pub approval: Option<Vec<u8>>,
+    /// The XML that the Task Scheduler has, where it is known to be whole.
+    pub told: Option<String>,
     /// What the Task Scheduler has of it, as far as it tells.
     pub stored: Option<Facts>,
     /// What of it was installed.
@@ -149,6 +152,7 @@ impl Anchor {
                         .zip(ours.as_ref())
                         .is_some_and(|(theirs, ours)| !theirs.does_as(ours)),
                     approval: None,
+                    told: theirs.text().map(str::to_owned),
                     stored: facts.cloned(),
                     installed: ours,
                 }

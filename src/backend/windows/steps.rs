@@ -93,6 +93,7 @@ impl Anchor {
                 "install it with --user, for one account; or autoglm-boot render, and schtasks /create /xml",
             );
         }
+        self.refuse_elevated(service)?;
         self.refuse_bare(service)?;
         let was_bare = app.service().is_some_and(|old| self.is_bare(old));
         if app.receipt.is_some() && app.live.is_up() && !options.start && was_bare != self.is_bare(service) {
@@ -126,18 +127,23 @@ impl Anchor {
         let RunAs::User { user, .. } = account(service) else {
             return Vec::new();
         };
-        if self.scope == Scope::User || user == "SYSTEM" || self.is_bare(service) {
+        if self.scope == Scope::User || self.is_bare(service) {
             return Vec::new();
         }
         let share = |path: PathBuf, how: fn(String) -> Share| Step::Share {
             path,
             share: how(user.clone()),
         };
+        let logs = rooms.log.parent();
+        let logs = logs.map(|logs| share(logs.to_path_buf(), Share::Writes));
+        if user == "SYSTEM" {
+            return logs.into_iter().collect(); // it may write everywhere; but what the app says is not for everybody
+        }
         let mut steps = vec![
             share(installed, Share::Reads),
             share(rooms.folder.clone(), Share::WritesInPublic),
         ];
-        steps.extend(rooms.log.parent().map(|logs| share(logs.to_path_buf(), Share::Writes)));
+        steps.extend(logs);
         steps
     }
 
@@ -174,12 +180,6 @@ impl Anchor {
             value,
         };
         vec![approve(before).on_undo(), approve(None)]
-    }
-
-    /// What was there before, for the case that the rest fails: once its file is back.
-    pub fn bring_back(&self, app: &AppState, name: &str) -> Option<Step> {
-        let was_there = self.method == Method::Task && app.receipt.is_some() && app.at_path.is_some();
-        was_there.then(|| Step::run(self.task(name).create(&self.unit(name))).on_rollback())
     }
 
     /// Somebody disabled it, and it stays so: what runs by now, runs on.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::Anchor;
+use super::{Anchor, kept};
 use crate::{
     exit::{Exit, Failure},
     system::{Cmd, Probe},
@@ -43,8 +43,8 @@ pub struct Task {
 pub enum Registered {
     /// Nothing.
     No,
-    /// This.
-    As(Facts),
+    /// This; and its XML, where that is known to be whole.
+    As(Facts, Option<String>),
     /// It is there; more is not told: it may not be looked at, or schtasks does not tell it.
     Somehow,
 }
@@ -112,20 +112,26 @@ impl Task {
         self.cmd("/change", &["/disable"])
     }
 
+    /// Lets it be started again.
+    pub fn enable(&self) -> Cmd {
+        self.cmd("/change", &["/enable"])
+    }
+
     /// What the Task Scheduler has of it. A schtasks that says nothing and means well (Wine's) leaves the file that is kept.
     pub fn registered(&self, look: &dyn Probe, system: &Path) -> Registered {
         let Some((code, said)) = ask(look, &self.cmd("/query", &["/xml"])) else {
             return Registered::Somehow;
         };
+        let kept = system.join("Tasks").join(&self.name);
         match code.cast_unsigned() {
-            0 if said.trim().is_empty() => {
-                let kept = system.join("Tasks").join(&self.name);
-                match look.entry(&kept) {
-                    Ok(None) => Registered::No,
-                    _ => Registered::Somehow,
-                }
-            }
-            0 => Facts::of(&said).map_or(Registered::Somehow, Registered::As),
+            0 if said.trim().is_empty() => match look.entry(&kept) {
+                Ok(None) => Registered::No,
+                _ => Registered::Somehow,
+            },
+            0 => match Facts::of(&said) {
+                Some(facts) => Registered::As(facts, kept::whole(look, &kept, &said)),
+                None => Registered::Somehow,
+            },
             DENIED => Registered::Somehow,
             _ => Registered::No,
         }
@@ -155,7 +161,15 @@ impl Registered {
     /// What it does, where that is known.
     pub fn facts(&self) -> Option<&Facts> {
         match self {
-            Self::As(facts) => Some(facts),
+            Self::As(facts, _) => Some(facts),
+            Self::No | Self::Somehow => None,
+        }
+    }
+
+    /// Its XML, where that is known to be whole.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::As(_, text) => text.as_deref(),
             Self::No | Self::Somehow => None,
         }
     }
@@ -196,11 +210,7 @@ impl Facts {
 
     /// From a file as we write it: UTF-16 with its mark.
     pub fn of_bytes(bytes: &[u8]) -> Option<Self> {
-        let units: Vec<_> = bytes
-            .chunks_exact(2)
-            .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
-            .collect();
-        Self::of(&String::from_utf16(&units).ok()?)
+        Self::of(&kept::text_of(bytes)?)
     }
 
     /// Whether it starts the same at the same occasions. That somebody switched it off is another matter.

@@ -169,7 +169,7 @@ pub fn exit_code(status: ExitStatus) -> i32 {
 }
 
 /// What `stat` says, in our terms.
-pub fn entry(meta: &fs::Metadata) -> Entry {
+pub fn entry(_: &Path, meta: &fs::Metadata) -> Entry {
     let kind = match meta.file_type() {
         kind if kind.is_file() => EntryKind::File,
         kind if kind.is_dir() => EntryKind::Folder,

@@ -2,25 +2,31 @@
 
 use std::{
     fs, io,
+    os::windows::{fs::OpenOptionsExt as _, io::AsRawHandle as _},
     path::Path,
     ptr::{null, null_mut},
 };
 
 use windows_sys::Win32::{
-    Foundation::{ERROR_SUCCESS, LocalFree},
+    Foundation::{ERROR_SUCCESS, LocalFree, WIN32_ERROR},
     Security::{
         ACL, ACL_REVISION,
         Authorization::{
-            ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1, SE_FILE_OBJECT,
-            SetNamedSecurityInfoW,
+            ConvertStringSecurityDescriptorToSecurityDescriptorW, GetNamedSecurityInfoW, SDDL_REVISION_1,
+            SE_FILE_OBJECT, SetNamedSecurityInfoW, SetSecurityInfo,
         },
-        DACL_SECURITY_INFORMATION, GetSecurityDescriptorDacl, InitializeAcl, PROTECTED_DACL_SECURITY_INFORMATION,
-        PSECURITY_DESCRIPTOR, SECURITY_ATTRIBUTES, UNPROTECTED_DACL_SECURITY_INFORMATION,
+        DACL_SECURITY_INFORMATION, GetSecurityDescriptorControl, GetSecurityDescriptorDacl, InitializeAcl,
+        PROTECTED_DACL_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, SE_DACL_PROTECTED, SECURITY_ATTRIBUTES,
+        SetKernelObjectSecurity,
     },
-    Storage::FileSystem::{CreateDirectoryW, FILE_ATTRIBUTE_REPARSE_POINT},
+    Storage::FileSystem::{
+        BY_HANDLE_FILE_INFORMATION, CreateDirectoryW, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT,
+        FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, GetFileInformationByHandle,
+        READ_CONTROL, WRITE_DAC,
+    },
 };
 
-use super::{own_account, owner, succeeded, wide};
+use super::{own_account, owner_of, succeeded, wide};
 use crate::system::Share;
 
 /// `BUILTIN\Administrators` and the system itself ([MS-DTYP] 2.4.2.4).
@@ -49,15 +55,26 @@ impl Access {
 
     /// Of a folder that is an account's too.
     fn shared(share: &Share) -> io::Result<Self> {
+        Self::of(&format!("D:P{}", Self::entries(share, "OICI")))
+    }
+
+    /// What such a folder passes on to what lies in it, as the system writes it down there (SDDL: `ID`, inherited).
+    fn passed_on(share: &Share, is_folder: bool) -> io::Result<Self> {
+        let flags = if is_folder { "OICIID" } else { "ID" };
+        Self::of(&format!("D:ARAI{}", Self::entries(share, flags)))
+    }
+
+    fn entries(share: &Share, flags: &str) -> String {
         const READ: &str = "0x1200a9"; // and enter
         const MODIFY: &str = "0x1301bf"; // all but to change whom it is for
+        let one = |rights: &str, who: &str| format!("(A;{flags};{rights};;;{who})");
         let theirs = match share {
-            Share::Reads(sid) => format!("(A;OICI;{READ};;;{sid})"),
-            Share::Writes(sid) => format!("(A;OICI;{MODIFY};;;{sid})"),
-            Share::WritesInPublic(sid) => format!("(A;OICI;{MODIFY};;;{sid})(A;OICI;{READ};;;AU)"),
-            Share::Public => format!("(A;OICI;{READ};;;AU)"),
+            Share::Reads(sid) => one(READ, sid),
+            Share::Writes(sid) => one(MODIFY, sid),
+            Share::WritesInPublic(sid) => one(MODIFY, sid) + &one(READ, "AU"),
+            Share::Public => one(READ, "AU"),
         };
-        Self::of(&format!("D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA){theirs}"))
+        one("FA", "SY") + &one("FA", "BA") + &theirs
     }
 
     #[allow(unsafe_code)]
@@ -103,15 +120,14 @@ impl Drop for Access {
 }
 
 /// Makes the folder of the machine's records, or sees that it is no stranger's: anybody may make a folder in `ProgramData`.
+#[allow(unsafe_code)]
 pub fn claim(folder: &Path) -> io::Result<()> {
     match make(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => return made,
     }
-    if fs::symlink_metadata(folder)?.file_type().is_symlink() {
-        return Err(io::Error::other("it is there already, and leads elsewhere"));
-    }
-    let owner = owner(folder)?;
+    let held = hold(folder)?;
+    let owner = owner_of(&held)?;
     let is_trusted = [ADMINISTRATORS, SYSTEM].contains(&owner.sid.as_str()) || owner == own_account()?;
     if !is_trusted {
         let name = owner.name;
@@ -119,11 +135,19 @@ pub fn claim(folder: &Path) -> io::Result<()> {
             format!("it is there already, and is not an administrator's but {name}'s: look at it, and move it away");
         return Err(io::Error::other(message));
     }
-    set_list(
-        &wide(folder)?,
-        Access::of_machine()?.list()?,
-        PROTECTED_DACL_SECURITY_INFORMATION,
-    )
+    let access = Access::of_machine()?;
+    // SAFETY: the handle is open, the list is one, and both live.
+    checked(unsafe {
+        SetSecurityInfo(
+            held.as_raw_handle(),
+            SE_FILE_OBJECT,
+            DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION,
+            null_mut(),
+            null_mut(),
+            access.list()?,
+            null(),
+        )
+    })
 }
 
 /// In one step: there is no moment in which it is anybody's.
@@ -136,35 +160,79 @@ fn make(folder: &Path) -> io::Result<()> {
 }
 
 /// Whom a file, or a folder and all that is in it, is for, beside the administrators and the system.
+///
+/// The account may write there, so that what a name leads to may be another thing a moment later: everything is opened first,
+/// looked at, and given by its handle. Nothing is passed on by the system itself (`SetSecurityInfo` does), which goes by names.
 pub fn share(folder: &Path, share: &Share) -> io::Result<()> {
-    let access = Access::shared(share)?;
-    leads_nowhere(folder)?;
-    set_list(&wide(folder)?, access.list()?, PROTECTED_DACL_SECURITY_INFORMATION)?;
-    if !folder.is_dir() {
-        return Ok(());
-    }
-    let inherited = empty_list()?;
-    for entry in fs::read_dir(folder)? {
-        // What an account has made that it was for before, it may have kept for itself.
-        let path = entry?.path();
-        leads_nowhere(&path)?;
-        set_list(
-            &wide(path)?,
-            inherited.as_ptr().cast(),
-            UNPROTECTED_DACL_SECURITY_INFORMATION,
-        )?;
+    let held = hold(folder)?;
+    // What an account has made that it was for before, it may have kept for itself.
+    let within = if held.metadata()?.is_dir() {
+        let entries = fs::read_dir(folder)?;
+        entries.map(|entry| hold(&entry?.path())).collect::<io::Result<_>>()?
+    } else {
+        Vec::new()
+    };
+    give(&held, &Access::shared(share)?)?;
+    for entry in within {
+        give(&entry, &Access::passed_on(share, entry.metadata()?.is_dir())?)?;
     }
     Ok(())
 }
 
-/// An account may have put a junction, or a link, where something of its own was: what that leads to is not for it.
-fn leads_nowhere(path: &Path) -> io::Result<()> {
-    use std::os::windows::fs::MetadataExt as _;
-    if fs::symlink_metadata(path)?.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT == 0 {
-        return Ok(());
+/// Opens a file or a folder itself, to be given to others. An account may have put a junction, or a link, where something of its
+/// own was, or a second name of somebody else's file: that is not for it.
+#[allow(unsafe_code)]
+fn hold(path: &Path) -> io::Result<fs::File> {
+    let refused = |why: &str| Err(io::Error::other(format!("{} {why}", path.display())));
+    let held = fs::OpenOptions::new()
+        .access_mode(READ_CONTROL | WRITE_DAC | FILE_READ_ATTRIBUTES)
+        .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT | FILE_FLAG_BACKUP_SEMANTICS)
+        .open(path)?;
+    let mut about = BY_HANDLE_FILE_INFORMATION::default();
+    // SAFETY: the handle is open, and the structure is ours.
+    succeeded(unsafe { GetFileInformationByHandle(held.as_raw_handle(), &raw mut about) })?;
+    if about.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
+        return refused("leads elsewhere: look at it, and remove it");
     }
-    let message = format!("{} leads elsewhere: look at it, and remove it", path.display());
-    Err(io::Error::other(message))
+    if about.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY == 0 && about.nNumberOfLinks > 1 {
+        return refused("has another name elsewhere (a hard link): look at it, and remove it");
+    }
+    Ok(held)
+}
+
+/// Gives what is open a list, and nothing else.
+#[allow(unsafe_code)]
+fn give(held: &fs::File, access: &Access) -> io::Result<()> {
+    // SAFETY: the handle is open, the descriptor is one, and both live.
+    succeeded(unsafe { SetKernelObjectSecurity(held.as_raw_handle(), DACL_SECURITY_INFORMATION, access.0) })
+}
+
+/// Whether a file takes nothing from the folder it lies in: it is for those in its own list.
+#[allow(unsafe_code)]
+pub(super) fn is_apart(path: &Path) -> io::Result<bool> {
+    let name = wide(path)?;
+    let mut descriptor = null_mut();
+    let (mut control, mut revision) = (0, 0);
+    // SAFETY: the name ends with a zero; the descriptor is freed after it was read.
+    unsafe {
+        checked(GetNamedSecurityInfoW(
+            name.as_ptr(),
+            SE_FILE_OBJECT,
+            DACL_SECURITY_INFORMATION,
+            null_mut(),
+            null_mut(),
+            null_mut(),
+            null_mut(),
+            &raw mut descriptor,
+        ))?;
+        let access = Access(descriptor);
+        succeeded(GetSecurityDescriptorControl(
+            access.0,
+            &raw mut control,
+            &raw mut revision,
+        ))?;
+    }
+    Ok(control & SE_DACL_PROTECTED != 0)
 }
 
 /// A list without an entry of its own: what is inherited is all there is.
@@ -180,7 +248,7 @@ pub(super) fn empty_list() -> io::Result<[u32; 2]> {
 #[allow(unsafe_code)]
 pub(super) fn set_list(name: &[u16], list: *const ACL, protection: u32) -> io::Result<()> {
     // SAFETY: the name ends with a zero, the list is one, and both live.
-    let result = unsafe {
+    checked(unsafe {
         SetNamedSecurityInfoW(
             name.as_ptr(),
             SE_FILE_OBJECT,
@@ -190,9 +258,86 @@ pub(super) fn set_list(name: &[u16], list: *const ACL, protection: u32) -> io::R
             list,
             null(),
         )
-    };
+    })
+}
+
+/// The error that a call of this kind returns itself.
+pub(super) fn checked(result: WIN32_ERROR) -> io::Result<()> {
     if result == ERROR_SUCCESS {
         return Ok(());
     }
     Err(io::Error::from_raw_os_error(i32::try_from(result).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_private(path: &Path) -> bool {
+        is_apart(path).expect("it is ours")
+    }
+
+    /// Wine keeps of a list only what permission bits can say, and not that it is protected.
+    fn is_wine() -> bool {
+        std::env::var_os("WINECONFIGDIR").is_some()
+    }
+
+    #[test]
+    fn what_is_shared_is_given_itself_and_nothing_that_it_leads_to() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (ours, other) = (folder.path().join("run"), folder.path().join("other"));
+        fs::create_dir(&ours).expect("it is new");
+        fs::write(&other, "x").expect("it is new");
+        let writes = Share::Writes("S-1-5-19".into());
+        fs::write(ours.join("log"), "x").expect("it is new");
+        fs::create_dir(ours.join("more")).expect("it is new");
+        share(&ours, &writes).expect("all of it is its own");
+        share(&other, &Share::Reads("S-1-5-19".into())).expect("it is a file");
+        assert!(is_wine() || (is_private(&ours) && is_private(&other)));
+        assert!(is_wine() || !is_private(&ours.join("log")));
+
+        fs::hard_link(&other, ours.join("hard")).expect("it is ours");
+        let error = share(&ours, &writes).expect_err("a second name");
+        assert!(error.to_string().contains("hard link"), "{error}");
+        fs::remove_file(ours.join("hard")).expect("it is there");
+
+        let aim = folder.path().join("aim");
+        fs::create_dir(&aim).expect("it is new");
+        // Wine's shell makes none; on a real Windows anybody may.
+        let words = ["/d", "/c", "mklink", "/j"];
+        let made = std::process::Command::new("cmd")
+            .args(words)
+            .arg(ours.join("link"))
+            .arg(&aim)
+            .output();
+        if made.is_ok_and(|made| made.status.success()) && ours.join("link").exists() {
+            let error = share(&ours, &writes).expect_err("a junction within");
+            assert!(error.to_string().contains("leads elsewhere"), "{error}");
+            let error = share(&ours.join("link"), &writes).expect_err("a junction itself");
+            assert!(error.to_string().contains("leads elsewhere"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_list_says_whom_it_is_for_and_is_passed_on_as_inherited() {
+        let share = Share::WritesInPublic("S-1-5-19".into());
+        assert_eq!(
+            Access::entries(&share, "ID"),
+            "(A;ID;FA;;;SY)(A;ID;FA;;;BA)(A;ID;0x1301bf;;;S-1-5-19)(A;ID;0x1200a9;;;AU)"
+        );
+        for share in [Share::Reads("S-1-5-19".into()), Share::Public, share] {
+            assert!(Access::shared(&share).is_ok() && Access::passed_on(&share, true).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_file_of_its_own_list_is_private_and_stays_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        drop(super::super::create_private(&path).expect("it is new"));
+        let mode = |path: &Path| super::super::entry(path, &fs::metadata(path).expect("it is there")).mode;
+        assert!(is_wine() || mode(&path) == 0o700);
+        super::super::set_mode(&path, 0o644).expect("it is ours");
+        assert_eq!(mode(&path), 0o755);
+    }
 }

@@ -1,19 +1,23 @@
 //! Accounts. Windows has no numbers for them: whoever is an administrator, elevated, counts as 0, anybody else as 1.
 
 use std::{
-    io,
-    os::windows::io::{AsRawHandle as _, FromRawHandle as _, OwnedHandle},
+    fs, io,
+    os::windows::{
+        fs::OpenOptionsExt as _,
+        io::{AsRawHandle as _, FromRawHandle as _, OwnedHandle},
+    },
     path::Path,
     ptr::{null, null_mut},
 };
 
 use windows_sys::Win32::{
-    Foundation::{ERROR_SUCCESS, LocalFree},
+    Foundation::LocalFree,
     Security::{
-        Authorization::{ConvertSidToStringSidW, GetNamedSecurityInfoW, SE_FILE_OBJECT},
+        Authorization::{ConvertSidToStringSidW, GetSecurityInfo, SE_FILE_OBJECT},
         GetTokenInformation, LookupAccountNameW, LookupAccountSidW, OWNER_SECURITY_INFORMATION, PSID, SID_NAME_USE,
         SidTypeUser, TOKEN_QUERY, TOKEN_USER, TokenUser,
     },
+    Storage::FileSystem::{FILE_FLAG_BACKUP_SEMANTICS, READ_CONTROL},
     System::{
         RemoteDesktop::{
             WTS_CURRENT_SERVER_HANDLE, WTS_CURRENT_SESSION, WTSDomainName, WTSFreeMemory, WTSQuerySessionInformationW,
@@ -24,7 +28,7 @@ use windows_sys::Win32::{
     UI::Shell::IsUserAnAdmin,
 };
 
-use super::{Known, known_folder, succeeded, text_at, unsupported, wide};
+use super::{Known, access::checked, known_folder, succeeded, text_at, unsupported, wide};
 use crate::system::User;
 
 /// An account: its name, with its domain, and its SID in letters.
@@ -74,14 +78,22 @@ pub fn own_account() -> io::Result<Account> {
 }
 
 /// The account that owns a file or a folder: a group, where an administrator made it.
-#[allow(unsafe_code)]
 pub fn owner(path: &Path) -> io::Result<Account> {
-    let path = wide(path)?;
+    let open = fs::OpenOptions::new()
+        .access_mode(READ_CONTROL)
+        .custom_flags(FILE_FLAG_BACKUP_SEMANTICS) // folders too
+        .open(path)?;
+    owner_of(&open)
+}
+
+/// Whose file it is that is open.
+#[allow(unsafe_code)]
+pub(super) fn owner_of(open: &fs::File) -> io::Result<Account> {
     let (mut sid, mut descriptor) = (null_mut(), null_mut());
-    // SAFETY: the path ends with a zero; the SID lies within the descriptor, which is freed after the SID was read.
+    // SAFETY: the handle is open; the SID lies within the descriptor, which is freed after the SID was read.
     unsafe {
-        let result = GetNamedSecurityInfoW(
-            path.as_ptr(),
+        checked(GetSecurityInfo(
+            open.as_raw_handle(),
             SE_FILE_OBJECT,
             OWNER_SECURITY_INFORMATION,
             &raw mut sid,
@@ -89,10 +101,7 @@ pub fn owner(path: &Path) -> io::Result<Account> {
             null_mut(),
             null_mut(),
             &raw mut descriptor,
-        );
-        if result != ERROR_SUCCESS {
-            return Err(io::Error::from_raw_os_error(i32::try_from(result).unwrap_or_default()));
-        }
+        ))?;
         let account = account(sid);
         LocalFree(descriptor);
         account

@@ -24,7 +24,7 @@ use windows_sys::Win32::{
 };
 
 use super::{
-    access::{Access, empty_list, set_list},
+    access::{Access, empty_list, is_apart, set_list},
     euid, succeeded, unsupported, wide,
 };
 use crate::system::{Entry, EntryKind};
@@ -32,8 +32,9 @@ use crate::system::{Entry, EntryKind};
 /// Whether a whole file system can be put on disk at once: only an administrator could.
 pub const SYNCS_FILESYSTEMS: bool = false;
 
-/// What is told of a file, in our terms. Its owner counts as us: [`super::owner`] tells who it is.
-pub fn entry(meta: &fs::Metadata) -> Entry {
+/// What is told of a file, in our terms. Its owner counts as us: [`super::owner`] tells who it is. A file that takes nothing from
+/// the folder it lies in counts as private, so that it is written anew as one.
+pub fn entry(path: &Path, meta: &fs::Metadata) -> Entry {
     const READ_ONLY: u32 = 1;
     let kind = match meta.file_type() {
         kind if kind.is_symlink() => EntryKind::Link(PathBuf::new()),
@@ -41,13 +42,16 @@ pub fn entry(meta: &fs::Metadata) -> Entry {
         kind if kind.is_dir() => EntryKind::Folder,
         _ => EntryKind::Other,
     };
+    let is_private = kind == EntryKind::File && long(path).and_then(|path| is_apart(&path)).unwrap_or_default();
+    let theirs = if is_private { 0 } else { 0o055 };
+    let ours = if meta.file_attributes() & READ_ONLY == 0 {
+        0o700
+    } else {
+        0o500
+    };
     Entry {
         kind,
-        mode: if meta.file_attributes() & READ_ONLY == 0 {
-            0o755
-        } else {
-            0o555
-        },
+        mode: ours | theirs,
         uid: euid(),
         gid: euid(),
         len: meta.len(),
