@@ -87,7 +87,7 @@ fn restart(home: &Home, keepers: &[u32]) {
     }
 }
 
-/// The processes that run our program with these words, below a process or in these folders.
+/// The processes that run our program with these words in these folders; a child of one is about to become the app.
 fn keepers(home: &Home, words: &[&str]) -> Vec<u32> {
     let mark = home.path("run").display().to_string();
     let is_one = |pid: &u32| {
@@ -95,7 +95,9 @@ fn keepers(home: &Home, words: &[&str]) -> Vec<u32> {
         let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         environment.contains(&mark) && words.iter().all(|word| command.split('\0').any(|part| part == *word))
     };
-    processes().into_iter().filter(is_one).collect()
+    let found: Vec<_> = processes().into_iter().filter(is_one).collect();
+    let is_childs = |pid: &u32| parent(*pid).is_some_and(|parent| found.contains(&parent));
+    found.iter().copied().filter(|pid| !is_childs(pid)).collect()
 }
 
 #[test]
