@@ -12,7 +12,11 @@ mod support;
 
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
+    io::Write as _,
+    os::unix::{
+        fs::PermissionsExt as _,
+        net::{UnixDatagram, UnixStream},
+    },
     process::{Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
@@ -583,6 +587,26 @@ fn only_its_owner_enters_the_folder_of_the_sockets_and_a_stale_one_is_replaced()
         assert_ne!(home.pid("app"), before);
     }
     assert_eq!(app.end("-TERM"), 0, "it is the same process still");
+}
+
+/// It holds nothing and hears nobody for a moment.
+#[test]
+fn a_stop_of_one_that_is_just_starting_anew_is_not_lost() {
+    let home = Home::new();
+    home.script("app", FOR_EVER, SETTLED);
+    install(&home, &["app"]);
+    for delay in (0..100).step_by(4) {
+        let mut app = home.begin(&["run", "app"]);
+        soon("it is ready", || home.is_ready("app"));
+        let mut asked = UnixStream::connect(home.path("run/autoglm-boot/control/app")).unwrap();
+        writeln!(asked, "restart").unwrap();
+        sleep(Duration::from_millis(delay));
+        let said = home.run(&["stop"], 0);
+        assert!(home.pid("app").is_none(), "{delay} ms: {said}");
+        let start = Instant::now();
+        assert_eq!(app.status().code(), Some(0), "{delay} ms: {said}");
+        assert!(start.elapsed() < Duration::from_secs(5), "{delay} ms");
+    }
 }
 
 #[test]

@@ -302,3 +302,25 @@ fn what_was_done_in_another_boot_is_not_done_in_this_one() {
     work.run(&["uninstall", "w-work"], 0);
     assert_eq!(windows::left(), Vec::<PathBuf>::new());
 }
+
+#[test]
+fn what_closes_it_or_ends_its_session_ends_it_well() {
+    use windows_sys::Win32::UI::WindowsAndMessaging::{WM_CLOSE, WM_ENDSESSION};
+
+    let home = Home::new("w-close");
+    home.manifest("", "");
+    for (message, first) in [(WM_CLOSE, 0), (WM_ENDSESSION, 1)] {
+        let mut command = home.command(&["run", "--manifest", "app.toml"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        soon("it answers", || home.answers());
+        soon("its tree has grown", || home.tree().len() == 3);
+        let tree = home.tree();
+        windows::post(child.id(), WM_ENDSESSION, 0);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        assert!(home.answers(), "the session does not end after all");
+        windows::post(child.id(), message, first);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert!(!home.answers() && tree.iter().all(|&pid| !windows::is_alive(pid)));
+    }
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}

@@ -18,6 +18,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// A supervisor answers its socket at once, or something is wrong with it.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// How long one that is just beginning, or ending, may not be heard of.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// Starts a supervisor, if none runs: one more of those that are kept together in the foreground, else one in the background.
 /// Returns when it has begun.
 pub fn start(system: &dyn System, serve: &Cmd, rooms: &Rooms) -> Result<(), Failure> {
@@ -90,25 +93,50 @@ fn until_begun(
 /// Stops an app and its supervisor; returns when nothing is left of either. `patience`: how long the app may take to end.
 pub fn stop(system: &dyn System, rooms: &Rooms, patience: Duration) -> Result<(), Failure> {
     let failed = |cause: String| Failure::new(Exit::Failed, format!("the supervisor could not be stopped: {cause}"));
-    if system.is_locked(&rooms.lock) {
-        let answer = platform::tell(&rooms.socket, "stop", ANSWER);
-        let start = system.monotonic();
+    let tell = || platform::tell(&rooms.socket, "stop", ANSWER);
+    await_renewal(system, rooms);
+    while system.is_locked(&rooms.lock) {
+        let (mut answer, start) = (tell(), system.monotonic());
         while system.is_locked(&rooms.lock) {
+            let waited = system.monotonic().saturating_sub(start);
             if let Err(error) = &answer {
-                let repair = match error.kind() {
-                    ErrorKind::PermissionDenied => "do it as whoever it runs as, or as an administrator".into(),
-                    _ => format!("its log says why: autoglm-boot logs {}", rooms.app),
-                };
-                return Err(failed(format!("{}: {error}", rooms.socket.display())).repair(repair));
+                let is_denied = error.kind() == ErrorKind::PermissionDenied;
+                if is_denied || waited > MOMENT {
+                    return Err(unheard(
+                        failed(format!("{}: {error}", rooms.socket.display())),
+                        rooms,
+                        is_denied,
+                    ));
+                }
+                answer = tell(); // one that begins, or ends, does not listen for a moment
             }
-            if system.monotonic().saturating_sub(start) > patience {
+            if waited > patience {
                 return Err(failed(format!("it still runs after {patience:?}")));
             }
             system.sleep(LOOK);
         }
+        await_renewal(system, rooms);
     }
     super::end_leftovers(rooms);
     system.remove(&rooms.status).map_err(|error| failed(error.to_string()))
+}
+
+fn unheard(failure: Failure, rooms: &Rooms, is_denied: bool) -> Failure {
+    failure.repair(if is_denied {
+        "do it as whoever it runs as, or as an administrator".into()
+    } else {
+        format!("its log says why: autoglm-boot logs {}", rooms.app)
+    })
+}
+
+/// One that is just starting anew in the foreground does not hear us, and holds nothing for a moment: what it wrote down last is no
+/// end. One that was killed comes no more.
+fn await_renewal(system: &dyn System, rooms: &Rooms) {
+    let start = system.monotonic();
+    let is_coming = || live(rooms, system).is_some_and(|live| live.is_at_work());
+    while is_coming() && !system.is_locked(&rooms.lock) && system.monotonic().saturating_sub(start) < MOMENT {
+        system.sleep(LOOK);
+    }
 }
 
 /// Stops an app and starts it anew with what is installed now. In the foreground its supervisor does that itself: the

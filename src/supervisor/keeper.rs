@@ -112,9 +112,12 @@ impl<'a> Keeper<'a> {
         let now = self.system.monotonic();
         match news {
             News::Child => self.reap(),
-            News::Terminate => self.stop(Event::Stop),
+            News::Terminate => self.take(News::Asked(Event::Stop)),
             News::Pass(signal) => platform::send(signal, &self.live.pid.into_iter().collect::<Vec<_>>()),
-            News::Asked(event) => self.stop(event),
+            News::Asked(event) => {
+                self.is_renewed = false; // what is said last counts
+                self.stop(event);
+            }
             News::Renew => {
                 self.is_renewed = true;
                 self.stop(Event::Stop);

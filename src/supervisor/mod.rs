@@ -113,7 +113,11 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
     if system.interrupted().is_some() {
         let _ = sender.send(News::Terminate); // it came before we watched
     }
-    let ended = keep(service, rooms, stage, system, (sender, &news))?;
+    let mut ended = keep(service, rooms, stage, system, (sender, &news))?;
+    let is_stop = |news| matches!(news, News::Terminate | News::Asked(Event::Stop));
+    if ended == Ended::Renewed && news.try_iter().any(is_stop) {
+        ended = Ended::Over(Outcome::Stopped); // it came a moment too late for the loop
+    }
     let _ = system.remove(&rooms.notify()); // a socket that nobody serves does no harm
     leave(rooms, ended, stage, system, lock);
     Ok(ended)

@@ -8,6 +8,7 @@ use std::{
     os::windows::io::{AsRawHandle as _, FromRawHandle as _, OwnedHandle},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    ptr::{null, null_mut},
     time::{Duration, Instant},
 };
 
@@ -20,6 +21,7 @@ use windows_sys::Win32::{
         },
         Threading::{OpenProcess, PROCESS_SYNCHRONIZE, PROCESS_TERMINATE, TerminateProcess, WaitForSingleObject},
     },
+    UI::WindowsAndMessaging::{FindWindowExW, GetWindowThreadProcessId, PostMessageW},
 };
 
 /// An app of this name, and its folder, whose name is hard to quote.
@@ -236,6 +238,21 @@ pub fn kill(pid: u32) {
         assert!(!handle.is_null(), "{pid} runs");
         let handle = OwnedHandle::from_raw_handle(handle);
         assert_ne!(TerminateProcess(handle.as_raw_handle(), 1), 0);
+    }
+}
+
+/// Posts a message to the window of a supervisor.
+pub fn post(pid: u32, message: u32, first: usize) {
+    let class: Vec<u16> = "autoglm-boot\0".encode_utf16().collect();
+    let (mut window, mut owner, nobody) = (null_mut(), 0, null_mut());
+    // SAFETY: the name ends with a zero; the number is ours.
+    unsafe {
+        while owner != pid {
+            window = FindWindowExW(nobody, window, class.as_ptr(), null());
+            assert!(!window.is_null(), "{pid} has a window");
+            GetWindowThreadProcessId(window, &raw mut owner);
+        }
+        assert_ne!(PostMessageW(window, message, first, 0), 0);
     }
 }
 

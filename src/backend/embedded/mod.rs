@@ -24,6 +24,9 @@ mod plans;
 /// As receipts and `--backend` name it.
 pub const NAME: &str = "embedded";
 
+/// What became of an app whose supervisor is not there, and told no end.
+const KILLED: &str = "supervisor";
+
 /// The embedded supervisor in one scope.
 #[derive(Debug, Clone)]
 pub struct Embedded {
@@ -168,7 +171,7 @@ impl Embedded {
         if live.is_at_work() && !look.is_locked(&rooms.lock) {
             live.active = "failed".into();
             live.sub = "failed".into();
-            live.result = "supervisor".into();
+            live.result = KILLED.into();
             live.pid = None;
             live.output = None;
         }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::Embedded;
+use super::{Embedded, KILLED};
 use crate::{
     backend::{AppState, AtPath, Backend, Control, Install, Live, State, Wanted, windows::Anchor},
     diff,
@@ -369,7 +369,14 @@ impl Embedded {
         let mut steps = Vec::new();
         let mut restarts = 0;
         match verb {
-            Control::Stop if live.is_up() || live.active == "unknown" => steps.extend(self.stop(name, is_bare)),
+            // One that is ending may come again: it is started anew. So may one whose supervisor is not there this moment.
+            Control::Stop
+                if live.is_up()
+                    || matches!(live.active.as_str(), "deactivating" | "unknown")
+                    || live.result == KILLED =>
+            {
+                steps.extend(self.stop(name, is_bare));
+            }
             Control::Start if !live.is_up() => steps.extend(self.begin(name, live, program, is_bare)),
             Control::Start if !live.is_between_restarts() => restarts = live.restarts,
             Control::Start | Control::Restart => steps.extend(self.again(name, program, (is_bare, is_bare))),

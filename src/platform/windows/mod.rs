@@ -33,6 +33,7 @@ mod role;
 mod shortcut;
 mod signals;
 mod text;
+mod window;
 
 pub use access::{claim, share};
 pub use accounts::*;

@@ -1,5 +1,5 @@
-//! What asks us to end: Ctrl-C, Ctrl-Break, and a console, a session or a machine that goes away (`HandlerRoutine`, Console
-//! documentation); and, since Windows has no signals, an event of ours that another of our processes sets.
+//! What asks us to end: Ctrl-C, Ctrl-Break, and a console that goes away (`HandlerRoutine`, Console documentation); a session or a
+//! machine that does ([`super::window`]); and, since Windows has no signals, an event of ours that another of our processes sets.
 
 use std::{
     io,
@@ -9,18 +9,20 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use windows_sys::{
-    Win32::System::{
-        Console::{CTRL_BREAK_EVENT, CTRL_C_EVENT, SetConsoleCtrlHandler},
-        Threading::{CreateEventW, EVENT_MODIFY_STATE, INFINITE, OpenEventW, SetEvent, WaitForSingleObject},
+    Win32::{
+        Foundation::ERROR_ALREADY_EXISTS,
+        System::{
+            Console::{CTRL_BREAK_EVENT, CTRL_C_EVENT, SetConsoleCtrlHandler},
+            Threading::{CreateEventW, EVENT_MODIFY_STATE, INFINITE, OpenEventW, SetEvent, WaitForSingleObject},
+        },
     },
     core::BOOL,
 };
 
-use super::{super::Signal, succeeded, wide};
+use super::{super::Signal, succeeded, wide, window};
 use crate::platform::Caught;
 
 static NOTED: AtomicUsize = AtomicUsize::new(0);
@@ -42,7 +44,7 @@ unsafe extern "system" fn note(event: u32) -> BOOL {
     happened(Caught::End);
     if event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT {
         // Once this returns we are ended; the system waits for five seconds at most. The main thread ends us sooner.
-        std::thread::sleep(Duration::from_secs(5));
+        std::thread::sleep(window::PATIENCE);
     }
     1
 }
@@ -67,17 +69,23 @@ pub fn watch_signals(_has_terminal: bool, tell: impl FnMut(Caught) + Send + 'sta
         return Ok(()); // all else goes on
     }
     note_signals()?;
+    window::listen()?;
     let Ok(event) = event_of(std::process::id()) else {
         return Ok(()); // somebody else has its name: then the control pipe alone asks us
     };
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         loop {
             wait_for(&event);
-            NOTED.store(2, Ordering::Relaxed);
-            happened(Caught::End);
+            asked_to_end();
         }
     })?;
     Ok(())
+}
+
+/// Somebody asks us to end.
+pub(super) fn asked_to_end() {
+    NOTED.store(2, Ordering::Relaxed);
+    happened(Caught::End);
 }
 
 /// Tells whoever watches.
@@ -105,10 +113,14 @@ fn event_of(pid: u32) -> io::Result<OwnedHandle> {
     // SAFETY: the name ends with a zero; the handle is ours.
     unsafe {
         let handle = CreateEventW(null(), 0, 0, name.as_ptr());
+        let error = io::Error::last_os_error();
         if handle.is_null() {
-            return Err(io::Error::last_os_error());
+            return Err(error);
         }
-        Ok(OwnedHandle::from_raw_handle(handle))
+        let event = OwnedHandle::from_raw_handle(handle);
+        // One that is there is for whom somebody else says.
+        let is_ours = error.raw_os_error() != i32::try_from(ERROR_ALREADY_EXISTS).ok();
+        if is_ours { Ok(event) } else { Err(error) }
     }
 }
 
