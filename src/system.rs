@@ -293,6 +293,10 @@ pub trait Probe: Sync {
     fn approval(&self, _link: &str, _scope: service::Scope) -> io::Result<Option<Vec<u8>>> {
         Ok(None)
     }
+    /// What a shortcut starts, with its words; none where nothing tells it.
+    fn shortcut(&self, _path: &Path) -> Option<String> {
+        None
+    }
     /// A variable of our own environment.
     fn env(&self, name: &str) -> Option<OsString>;
     /// Whom we run as.

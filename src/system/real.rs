@@ -115,6 +115,10 @@ impl Probe for Real {
         platform::approval(link, scope == service::Scope::System)
     }
 
+    fn shortcut(&self, path: &Path) -> Option<String> {
+        platform::starts(path)
+    }
+
     /// Whoever we act for has folders of its own.
     fn env(&self, name: &str) -> Option<OsString> {
         let is_ours = platform::acting_for().is_none() || !name.starts_with("XDG_");

@@ -38,6 +38,11 @@ pub fn approval(_: &str, _: bool) -> io::Result<Option<Vec<u8>>> {
     Ok(None)
 }
 
+/// Nor are there shortcuts.
+pub fn starts(_: &Path) -> Option<String> {
+    None
+}
+
 /// As above.
 pub fn set_approval(_: &str, _: bool, _: Option<&[u8]>) -> io::Result<()> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
