@@ -281,16 +281,19 @@ fn an_undo_brings_back_what_the_task_scheduler_had() {
         assert!(!stored.exists() || !text_of(&stored).contains("PT77S"), "{said}");
     };
     let uninstall = || {
-        let earlier = known_folder(Known::ProgramData)
-            .unwrap()
-            .join(r"autoglm-boot\apps\w-undo\versions\1.json");
-        let held = held(&earlier);
+        let records = known_folder(Known::ProgramData).unwrap().join("autoglm-boot");
+        let said_before = fs::read_to_string(records.join(r"log\w-undo\w-undo.log")).unwrap();
+        let held = held(&records.join(r"apps\w-undo\versions\1.json"));
         let said = home.run(&["uninstall"], 1);
         assert!(
             said.contains("1.json") && said.contains("the earlier version is back"),
             "{said}"
         );
         drop(held);
+        // What could not be brought back goes last: the log, whom its folder is for, and our program.
+        let says = fs::read_to_string(records.join(r"log\w-undo\w-undo.log")).unwrap();
+        assert!(!said_before.is_empty() && says.starts_with(&said_before), "{says}");
+        assert!(of_machine().iter().any(|path| path.ends_with("autoglm-boot.exe")));
     };
     let is_off = || {
         let (_, settings) = text_of(&stored)

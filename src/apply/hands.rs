@@ -103,7 +103,7 @@ impl Hands<'_> {
                     }
                 }
             }
-            Step::Mkdir { .. } | Step::Provide { .. } | Step::OnUndo(_) | Step::OnRollback(_) => {}
+            Step::Mkdir { .. } | Step::Provide { .. } | Step::Finally(_) | Step::OnUndo(_) | Step::OnRollback(_) => {}
         }
         Ok(String::new())
     }

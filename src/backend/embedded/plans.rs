@@ -354,19 +354,20 @@ impl Embedded {
             path: store.original_path(name),
         }));
         steps.extend(history::forget(&store, receipt));
-        steps.extend(receipt.made.iter().rev().map(|path| Step::Rmdir { path: path.clone() }));
         if others.is_empty() {
             steps.push(Step::Remove {
                 path: store.record_path(),
             });
         }
-        steps.extend(Self::discard(app));
+        // An undo could bring back neither a log, nor whom a folder is for, nor our program.
+        steps.extend(history::leave(receipt));
+        steps.extend(Self::discard(app).map(Step::finally));
         if self.anchor.is_some() {
             steps.extend(Anchor::sweep(state, &[name], false));
         }
         let folders = state.scope.record.folders.iter().rev();
         let folders = folders.filter(|folder| !store.root().starts_with(folder));
-        steps.extend(folders.map(|path| Step::Rmdir { path: path.clone() }));
+        steps.extend(folders.map(|path| Step::Rmdir { path: path.clone() }.finally()));
         plan_of(name, steps)
     }
 
