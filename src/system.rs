@@ -365,6 +365,11 @@ pub trait System: Probe {
     fn link(&self, path: &Path, target: &Path) -> io::Result<()>;
     /// Removes a file or a link; nothing there is well.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Moves our own program out of its folder, which as it runs cannot be removed; says where to, and whether it goes from there by
+    /// itself. None where it is not ours, or cannot be moved.
+    fn put_aside(&self, _program: &Path) -> Option<(PathBuf, bool)> {
+        None
+    }
     /// Removes a folder if it is empty; says whether it is gone.
     fn remove_folder(&self, path: &Path) -> io::Result<bool>;
     /// Runs a command that changes something. Gives up waiting for it on an interrupt, unless `steadfast`.

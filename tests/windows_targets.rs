@@ -914,6 +914,41 @@ fn what_a_user_switched_off_stays_off() {
 }
 
 #[test]
+fn the_placed_program_removes_itself_with_the_last_app() {
+    let user = Home::new("w-self").with_backend("startup-folder");
+    user.manifest("", "");
+    user.run(&["install"], 0);
+    let placed = |folder: PathBuf| {
+        let all = all_below(&folder).into_iter();
+        all.filter(|path| path.extension().is_some_and(|end| end == "exe"))
+            .collect::<Vec<_>>()
+    };
+    let programs = placed(windows::records());
+    let said = user.clone_with(&programs[0]).run(&["uninstall", "w-self"], 0);
+    assert_eq!(windows::left(), Vec::<PathBuf>::new(), "{said}");
+    let (_, aside) = said
+        .split_once("our own program runs: ")
+        .unwrap_or_else(|| panic!("{said}"));
+    let aside = aside.lines().next().unwrap();
+    let aside = PathBuf::from(&aside[aside.rfind(r"C:\").unwrap()..]);
+    assert!(aside.exists() && aside.to_str().unwrap().contains("Temp"), "{said}");
+    fs::remove_file(aside).unwrap();
+
+    let Some(tasks) = double() else { return };
+    let machine = Home::new("w-self").of_machine();
+    machine.manifest("user = 'SYSTEM'", "");
+    machine.run(&["install"], 0);
+    let programs = placed(known_folder(Known::ProgramFiles).unwrap().join("autoglm-boot"));
+    let said = machine.clone_with(&programs[0]).run(&["uninstall", "w-self"], 0);
+    assert!(
+        said.contains("it goes with the next start") && said.contains(r"\Temp\autoglm-boot-"),
+        "{said}"
+    );
+    assert_eq!(of_machine(), Vec::<PathBuf>::new(), "{said}");
+    assert!(is_empty(&tasks));
+}
+
+#[test]
 fn a_new_version_of_ours_goes_beside_the_one_that_runs() {
     let home = Home::new("w-upgrade");
     home.manifest("", "[windows]\nmethod = 'startup-folder'\n");

@@ -265,6 +265,10 @@ impl System for Real {
         present(platform::remove(path)).map(drop)
     }
 
+    fn put_aside(&self, program: &Path) -> Option<(PathBuf, bool)> {
+        platform::put_aside(program)
+    }
+
     fn remove_folder(&self, path: &Path) -> io::Result<bool> {
         match fs::remove_dir(path) {
             Ok(()) => Ok(true),
