@@ -82,9 +82,10 @@ pub fn recover(session: &Session, backend: &dyn Backend, found: &Found, report: 
     let names = Names(&intent.names);
     if found.is_committed {
         report.note(&format!(
-            "an earlier {} of {names} was complete; its journal is removed",
+            "an earlier {} of {names} was complete: what was left of it is removed",
             intent.verb
         ));
+        run.finish(report);
         return run.close();
     }
     report.note(&format!(
@@ -168,6 +169,7 @@ impl<'a> Run<'a> {
         }
         self.commit().map_err(|failure| (tasks.len(), failure))?;
         // From here on it is done, whatever happens: a journal that stays says so itself.
+        self.finish(report);
         self.close().or_else(|failure| {
             report.warn(&failure.message);
             Ok(())
@@ -190,7 +192,8 @@ impl<'a> Run<'a> {
 
     /// One step, as far as it is of apps that are still meant.
     fn step(&self, task: &Task, report: &mut Report) -> Result<(), Failure> {
-        if task.of.as_ref().is_some_and(|unit| self.dropped.contains_key(unit)) {
+        let is_dropped = task.of.as_ref().is_some_and(|unit| self.dropped.contains_key(unit));
+        if is_dropped || matches!(task.step, Step::Finally(_)) {
             return Ok(());
         }
         let Some(step) = task.step.only_of(&|unit| !self.dropped.contains_key(unit)) else {
@@ -257,6 +260,18 @@ impl<'a> Run<'a> {
             return Err(Failure::new(Exit::Failed, "none of them could be kept"));
         }
         Ok(())
+    }
+
+    /// What comes after all else: steps that no undo could take back. What an undone app may still need, stays.
+    fn finish(&self, report: &mut Report) {
+        for task in self.intent.plan.tasks.iter().filter(|_| self.dropped.is_empty()) {
+            let Step::Finally(step) = &task.step else { continue };
+            report.begin(step);
+            match self.hands.perform(step, true, report) {
+                Ok(evidence) => report.done(step, task.of.is_some(), &evidence),
+                Err(failure) => report.warn(&format!("left behind, it is yours to remove: {}", failure.message)),
+            }
+        }
     }
 
     /// Undoes, and makes of the failure what the user is told.

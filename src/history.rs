@@ -109,6 +109,12 @@ fn put_by(store: &Store, name: &str, version: &Version, history: &[Entry]) -> Re
     Ok(steps)
 }
 
+/// Folders that were made for an app to write to: an undo could not give them back to it, and what else it put there.
+pub fn leave(receipt: &Receipt) -> impl Iterator<Item = Step> {
+    let made = receipt.made.iter().rev();
+    made.map(|path| Step::Rmdir { path: path.clone() }.finally())
+}
+
 /// The steps that forget all of it.
 pub fn forget(store: &Store, receipt: &Receipt) -> Vec<Step> {
     let name = &receipt.name;

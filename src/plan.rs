@@ -115,7 +115,7 @@ pub enum Step {
         path: PathBuf,
     },
     /// Removes what is worth nothing without the app, its log first: files, and folders if they are empty by then. An undo
-    /// does not put it back.
+    /// does not put it back: in a plan it is done [`Step::Finally`], or belongs to an undo itself.
     Discard {
         /// What may be there of it.
         paths: Vec<PathBuf>,
@@ -144,6 +144,9 @@ pub enum Step {
         /// How long at most.
         deadline: Duration,
     },
+    /// Nothing before all else is done, and the journal says so: what no undo could bring back. What keeps it from being done is
+    /// told, and is no failure; what a kill has left of it, the next run does.
+    Finally(Box<Step>),
     /// Nothing now. If the plan fails later: done before what was written earlier is put back.
     OnUndo(Box<Step>),
     /// Nothing now. If the plan fails later: done once the files are back (a `daemon-reload` must come after the unit is
@@ -281,6 +284,11 @@ impl Step {
     /// The step, for the case that a later one fails: before the files are put back.
     pub fn on_undo(self) -> Self {
         Self::OnUndo(Box::new(self))
+    }
+
+    /// The step, once all else is done, whatever happens.
+    pub fn finally(self) -> Self {
+        Self::Finally(Box::new(self))
     }
 
     /// Whether nothing is done if all goes well.

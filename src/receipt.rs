@@ -94,6 +94,9 @@ pub struct Original {
     pub links: Vec<(PathBuf, PathBuf)>,
     /// Whether it was active.
     pub active: bool,
+    /// What somebody had decided about its shortcut, as Windows writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Vec<u8>>,
 }
 
 /// What one scope holds beyond its apps.

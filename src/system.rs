@@ -293,6 +293,10 @@ pub trait Probe: Sync {
     fn approval(&self, _link: &str, _scope: service::Scope) -> io::Result<Option<Vec<u8>>> {
         Ok(None)
     }
+    /// What a shortcut starts, with its words; none where nothing tells it.
+    fn shortcut(&self, _path: &Path) -> Option<String> {
+        None
+    }
     /// A variable of our own environment.
     fn env(&self, name: &str) -> Option<OsString>;
     /// Whom we run as.
@@ -369,6 +373,11 @@ pub trait System: Probe {
     fn link(&self, path: &Path, target: &Path) -> io::Result<()>;
     /// Removes a file or a link; nothing there is well.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Moves our own program out of its folder, which as it runs cannot be removed; says where to, and whether it goes from there by
+    /// itself. None where it is not ours, or cannot be moved.
+    fn put_aside(&self, _program: &Path) -> Option<(PathBuf, bool)> {
+        None
+    }
     /// Removes a folder if it is empty; says whether it is gone.
     fn remove_folder(&self, path: &Path) -> io::Result<bool>;
     /// Runs a command that changes something. Gives up waiting for it on an interrupt, unless `steadfast`.

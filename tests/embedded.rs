@@ -348,6 +348,110 @@ fn earlier_versions_come_back_by_a_rollback_and_three_are_kept() {
     assert_eq!(home.left(), Vec::<PathBuf>::new());
 }
 
+/// What no undo could bring back goes last, once there is nothing to undo any more.
+#[test]
+fn an_uninstall_that_fails_at_its_last_step_still_has_the_log() {
+    let home = Home::new();
+    for word in ["first", "second"] {
+        home.script(
+            "app",
+            &format!("echo {word} >&2; exec sleep 1000"),
+            "[readiness]\nsettle = \"50ms\"",
+        );
+        home.run(&["install"], 0);
+    }
+    let records = home.path("state/autoglm-boot");
+    let (log, receipt) = (records.join("log/app.log"), records.join("apps/app/versions/1.json"));
+    soon("it has said something", || {
+        fs::read_to_string(&log).is_ok_and(|text| text.contains("second"))
+    });
+    // A folder is no file that could be removed.
+    let bytes = fs::read(&receipt).unwrap();
+    fs::remove_file(&receipt).unwrap();
+    fs::create_dir(&receipt).unwrap();
+    let said = home.run(&["uninstall"], 1);
+    assert!(said.contains("the earlier version is back"), "{said}");
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(text.contains("first") && text.contains("second"), "{text}");
+    assert!(home.run(&["status"], 0).starts_with("app: ready"));
+    fs::remove_dir(&receipt).unwrap();
+    fs::write(&receipt, bytes).unwrap();
+    home.run(&["uninstall"], 0);
+    assert_eq!(home.left(), Vec::<PathBuf>::new());
+}
+
+/// A folder that something is mounted on cannot be removed: by then there is nothing to undo, and the log is gone with the app.
+#[test]
+fn what_cannot_be_removed_in_the_end_is_told_and_undoes_nothing() {
+    let home = Home::new();
+    home.script(
+        "app",
+        "echo said >&2; exec sleep 1000",
+        "[readiness]\nsettle = \"50ms\"",
+    );
+    home.run(&["install"], 0);
+    let log = home.path("state/autoglm-boot/log");
+    let own = home.command(&["uninstall"]);
+    let mut mounted = std::process::Command::new("unshare");
+    let script = "mount --bind \"$1\" \"$1\" || exit 99; shift; exec \"$@\"";
+    mounted
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .args([log.as_os_str(), own.get_program()])
+        .args(own.get_args())
+        .current_dir(home.path(""))
+        .envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .stdin(Stdio::null());
+    let out = mounted.output().unwrap();
+    let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+    if matches!(out.status.code(), Some(99)) || said.contains("unshare failed") {
+        return; // it takes root
+    }
+    assert_eq!(out.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("left behind") && said.contains("app: uninstalled"),
+        "{said}"
+    );
+    assert!(!said.contains("Undone"), "{said}");
+    home.run(&["status", "app"], 4);
+    assert_eq!(fs::read_dir(&log).unwrap().count(), 0);
+}
+
+#[test]
+fn what_a_kill_left_of_the_last_steps_is_done_by_the_next_run() {
+    use autoglm_boot::{
+        journal::{Intent, Journal, Mark},
+        plan::{Plan, Step},
+        system::Real,
+    };
+    let home = Home::new();
+    home.app("app", "command = [\"sleep\", \"1000\"]\n[readiness]\nsettle = \"50ms\"");
+    home.run(&["install"], 0);
+    let records = home.path("state/autoglm-boot");
+    let [gone, stays] = ["log/gone.log", "log/stays.log"].map(|name| records.join(name));
+    for path in [&gone, &stays] {
+        fs::write(path, "said").unwrap();
+    }
+    let journal = |file: &Path, is_committed: bool| {
+        let mut plan = Plan::default();
+        let paths = vec![file.to_path_buf()];
+        plan.of("gone", [Step::Discard { paths }.finally()]);
+        let intent = Intent::new("uninstall", &["gone".into()], "embedded", plan, &Real).unwrap();
+        let journal = Journal::write(&records, &intent, &Real).unwrap();
+        let marks = [Mark::Begun(0), Mark::Committed];
+        journal.mark(&marks[..=usize::from(is_committed)], &Real).unwrap();
+    };
+    journal(&gone, true);
+    let said = home.run(&["install"], 0);
+    assert!(said.contains("an earlier uninstall of gone was complete"), "{said}");
+    assert!(!gone.exists());
+    journal(&stays, false);
+    let said = home.run(&["install"], 0);
+    assert!(said.contains("was interrupted: undoing it") && stays.exists(), "{said}");
+    fs::remove_file(stays).unwrap();
+    home.run(&["uninstall"], 0);
+    assert_eq!(home.left(), Vec::<PathBuf>::new());
+}
+
 #[test]
 fn several_apps_are_all_or_none_and_start_after_what_they_require() {
     let home = Home::new();

@@ -196,11 +196,7 @@ fn a_task_that_is_not_ours_or_was_changed_by_hand_is_not_overwritten() {
     let Some(tasks) = double() else { return };
     let home = Home::new("w-hand").of_machine();
     home.manifest("user = 'SYSTEM'", "");
-    let text = "<Task xmlns=\"http://schemas.microsoft.com/windows/2004/02/mit/task\"><Actions><Exec><Command>C:\\other.exe</Command></Exec></Actions></Task>";
-    let bytes: Vec<_> = std::iter::once(0xfeff)
-        .chain(text.encode_utf16())
-        .flat_map(u16::to_le_bytes)
-        .collect();
+    let bytes = foreign(r"C:\other.exe");
     fs::write(tasks.join("w-hand.xml"), &bytes).unwrap();
     assert!(home.run(&["install"], 1).contains("not ours"));
     assert!(home.run(&["status", "w-hand"], 4).contains("foreign"));
@@ -285,16 +281,19 @@ fn an_undo_brings_back_what_the_task_scheduler_had() {
         assert!(!stored.exists() || !text_of(&stored).contains("PT77S"), "{said}");
     };
     let uninstall = || {
-        let earlier = known_folder(Known::ProgramData)
-            .unwrap()
-            .join(r"autoglm-boot\apps\w-undo\versions\1.json");
-        let held = held(&earlier);
+        let records = known_folder(Known::ProgramData).unwrap().join("autoglm-boot");
+        let said_before = fs::read_to_string(records.join(r"log\w-undo\w-undo.log")).unwrap();
+        let held = held(&records.join(r"apps\w-undo\versions\1.json"));
         let said = home.run(&["uninstall"], 1);
         assert!(
             said.contains("1.json") && said.contains("the earlier version is back"),
             "{said}"
         );
         drop(held);
+        // What could not be brought back goes last: the log, whom its folder is for, and our program.
+        let says = fs::read_to_string(records.join(r"log\w-undo\w-undo.log")).unwrap();
+        assert!(!said_before.is_empty() && says.starts_with(&said_before), "{says}");
+        assert!(of_machine().iter().any(|path| path.ends_with("autoglm-boot.exe")));
     };
     let is_off = || {
         let (_, settings) = text_of(&stored)
@@ -333,6 +332,87 @@ fn an_undo_brings_back_what_the_task_scheduler_had() {
     uninstall();
     assert!(!stored.exists());
     home.run(&["uninstall"], 0);
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+    assert!(is_empty(&tasks), "{:?}", all_below(&tasks));
+}
+
+#[test]
+fn a_task_that_is_not_ours_is_taken_over_and_put_back() {
+    let Some(tasks) = double() else { return };
+    let home = Home::new("w-adopt").of_machine();
+    let stored = tasks.join("w-adopt.xml");
+    let command = r"<Command>C:\日本\other.exe</Command>";
+    let is_back = || {
+        let text = text_of(&stored);
+        assert!(text.contains(command) && text.contains("<Enabled>false<"), "{text}");
+    };
+    fs::write(&stored, foreign(r"C:\日本\other.exe")).unwrap();
+    schtasks(&["/change", "/tn", "w-adopt", "/disable"]);
+    home.manifest("user = 'SYSTEM'", "");
+    let said = home.run(&["install"], 1);
+    for part in [
+        "a task \\w-adopt already",
+        "not ours",
+        "--adopt",
+        "other.exe",
+        "+++ from the manifest",
+        "Nothing was changed",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let said = home.run(&["install", "--adopt", "--dry-run"], 0);
+    assert!(said.contains("original.json") && said.contains("other.exe"), "{said}");
+    is_back();
+
+    // One that is never ready is undone: what was there is there again.
+    home.manifest_of(
+        &format!("['./tree', '{}', 'pids']", home.port()),
+        "user = 'SYSTEM'\nstart_timeout = '1s'",
+        "[readiness]\ntcp = '127.0.0.1:9'\n",
+    );
+    let said = home.run(&["install", "--adopt"], 1);
+    assert!(said.contains("the earlier version is back"), "{said}");
+    is_back();
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+
+    home.manifest("user = 'SYSTEM'", "");
+    let said = home.run(&["install", "--adopt", "--json"], 0);
+    assert!(
+        said.contains("\"outcome\": \"adopted\"") || said.contains("\"outcome\":\"adopted\""),
+        "{said}"
+    );
+    assert!(home.answers() && !text_of(&stored).contains("other.exe"));
+    assert!(home.run(&["install", "--force"], 0).contains("w-adopt"));
+    // An update keeps what was there, and an uninstall that fails keeps ours.
+    home.manifest("user = 'SYSTEM'\nenvironment = { A = '2' }", "");
+    home.run(&["install"], 0);
+    let apps = known_folder(Known::ProgramData)
+        .unwrap()
+        .join(r"autoglm-boot\apps\w-adopt");
+    let kept = held(&apps.join(r"versions\1.json"));
+    assert!(home.run(&["uninstall"], 1).contains("the earlier version is back"));
+    drop(kept);
+    assert!(home.answers() && !text_of(&stored).contains("other.exe") && apps.join("original.json").exists());
+    let said = home.run(&["uninstall"], 0);
+    assert!(said.contains("the task that was there before is back"), "{said}");
+    is_back();
+    assert!(!home.answers());
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+
+    // What could not be put back, or runs, is not taken over.
+    fs::write(&stored, foreign(r"C:\a?b.exe")).unwrap();
+    let said = home.run(&["install", "--adopt"], 1);
+    assert!(said.contains("does not tell the whole of it"), "{said}");
+    let password = "C:\\b.exe</Command></Exec></Actions><Principals><Principal><LogonType>Password</LogonType></Principal></Principals><Actions><Exec><Command>";
+    fs::write(&stored, foreign(password)).unwrap();
+    assert!(home.run(&["install", "--adopt"], 1).contains("it has a password"));
+    fs::write(&stored, foreign(r"C:\b.exe")).unwrap();
+    fs::write(tasks.join("w-adopt.running"), "4").unwrap();
+    let said = home.run(&["install", "--adopt"], 1);
+    assert!(said.contains("until it is stopped") && said.contains("/end"), "{said}");
+    fs::remove_file(tasks.join("w-adopt.running")).unwrap();
+    assert!(text_of(&stored).contains(r"C:\b.exe"));
+    schtasks(&["/delete", "/tn", "w-adopt", "/f"]);
     assert_eq!(of_machine(), Vec::<PathBuf>::new());
     assert!(is_empty(&tasks), "{:?}", all_below(&tasks));
 }
@@ -639,6 +719,69 @@ fn what_cannot_be_installed_is_told_and_nothing_is_changed() {
     assert_eq!(of_machine(), Vec::<PathBuf>::new());
 }
 
+/// To read a shortcut, Wine starts its desktop, which holds a pipe open that its starter writes to.
+#[track_caller]
+fn to_file(home: &Home, args: &[&str], code: i32) -> String {
+    let path = home.path("said");
+    let file = fs::File::create(&path).unwrap();
+    let mut command = home.command(args);
+    command.stdout(file.try_clone().unwrap()).stderr(file);
+    let status = command.status().unwrap();
+    let said = fs::read_to_string(path).unwrap();
+    assert_eq!(status.code(), Some(code), "{args:?}: {said}");
+    said
+}
+
+#[test]
+fn a_shortcut_that_is_not_ours_is_taken_over_and_put_back() {
+    let home = Home::new("w-other").with_backend("startup-folder");
+    let link = known_folder(Known::Startup).unwrap().join("w-other.lnk");
+    // A shortcut of another app's name is what anybody could have put there.
+    let first = Home::new("w-first").with_backend("startup-folder");
+    first.manifest("", "");
+    first.run(&["install"], 0);
+    let theirs = fs::read(known_folder(Known::Startup).unwrap().join("w-first.lnk")).unwrap();
+    first.run(&["uninstall"], 0);
+    fs::write(&link, &theirs).unwrap();
+    let off = [3_u8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    platform::set_approval("w-other.lnk", false, Some(&off)).unwrap();
+
+    home.manifest("", "");
+    let said = to_file(&home, &["install"], 1);
+    for part in [
+        "w-other.lnk already",
+        "not ours",
+        "--adopt",
+        "it starts",
+        "supervisor serve --user w-first",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let said = to_file(&home, &["install", "--adopt", "--force"], 0);
+    assert!(said.contains("adopted"), "{said}");
+    assert_ne!(fs::read(&link).unwrap(), theirs);
+    assert_eq!(platform::approval("w-other.lnk", false).unwrap(), None);
+    let said = home.run(&["uninstall"], 0);
+    assert!(said.contains("the shortcut that was there before is back"), "{said}");
+    assert_eq!(fs::read(&link).unwrap(), theirs);
+    assert_eq!(platform::approval("w-other.lnk", false).unwrap(), Some(off.to_vec()));
+    platform::set_approval("w-other.lnk", false, None).unwrap();
+
+    // An adoption that fails is undone.
+    home.manifest_of(
+        &format!("['./tree', '{}', 'pids']", home.port()),
+        "start_timeout = '1s'",
+        "[readiness]\ntcp = '127.0.0.1:9'\n",
+    );
+    to_file(&home, &["install", "--adopt"], 1);
+    assert_eq!(fs::read(&link).unwrap(), theirs);
+    fs::remove_file(&link).unwrap();
+    fs::create_dir(&link).unwrap();
+    assert!(to_file(&home, &["install", "--adopt"], 1).contains("cannot be read"));
+    fs::remove_dir(&link).unwrap();
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}
+
 /// Wine's own schtasks: it registers, and removes; it starts nothing.
 #[test]
 fn a_task_is_registered_and_removed_by_the_systems_own_schtasks() {
@@ -653,6 +796,11 @@ fn a_task_is_registered_and_removed_by_the_systems_own_schtasks() {
     assert!(home.run(&["status"], 3).contains("stopped"));
     home.run(&["uninstall"], 0);
     assert!(!stored.exists());
+    // It tells nothing of a task: one that is not ours could not be put back.
+    fs::write(&stored, foreign(r"C:\other.exe")).unwrap();
+    let said = home.run(&["install", "--no-start", "--adopt"], 1);
+    assert!(said.contains("does not tell the whole of it"), "{said}");
+    fs::remove_file(&stored).unwrap();
     assert_eq!(of_machine(), Vec::<PathBuf>::new());
 }
 
@@ -763,6 +911,41 @@ fn what_a_user_switched_off_stays_off() {
     home.run(&["uninstall"], 0);
     assert_eq!(platform::approval("w-off.lnk", false).unwrap(), None, "nothing is left");
     assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn the_placed_program_removes_itself_with_the_last_app() {
+    let user = Home::new("w-self").with_backend("startup-folder");
+    user.manifest("", "");
+    user.run(&["install"], 0);
+    let placed = |folder: PathBuf| {
+        let all = all_below(&folder).into_iter();
+        all.filter(|path| path.extension().is_some_and(|end| end == "exe"))
+            .collect::<Vec<_>>()
+    };
+    let programs = placed(windows::records());
+    let said = user.clone_with(&programs[0]).run(&["uninstall", "w-self"], 0);
+    assert_eq!(windows::left(), Vec::<PathBuf>::new(), "{said}");
+    let (_, aside) = said
+        .split_once("our own program runs: ")
+        .unwrap_or_else(|| panic!("{said}"));
+    let aside = aside.lines().next().unwrap();
+    let aside = PathBuf::from(&aside[aside.rfind(r"C:\").unwrap()..]);
+    assert!(aside.exists() && aside.to_str().unwrap().contains("Temp"), "{said}");
+    fs::remove_file(aside).unwrap();
+
+    let Some(tasks) = double() else { return };
+    let machine = Home::new("w-self").of_machine();
+    machine.manifest("user = 'SYSTEM'", "");
+    machine.run(&["install"], 0);
+    let programs = placed(known_folder(Known::ProgramFiles).unwrap().join("autoglm-boot"));
+    let said = machine.clone_with(&programs[0]).run(&["uninstall", "w-self"], 0);
+    assert!(
+        said.contains("it goes with the next start") && said.contains(r"\Temp\autoglm-boot-"),
+        "{said}"
+    );
+    assert_eq!(of_machine(), Vec::<PathBuf>::new(), "{said}");
+    assert!(is_empty(&tasks));
 }
 
 #[test]

@@ -69,9 +69,7 @@ impl Hands<'_> {
             Step::Discard { paths } => {
                 for path in paths {
                     match discard(system, path) {
-                        Err(error) if platform::is_in_use(&error) => {
-                            report.note(&format!("kept for now, it is in use: {}", path.display()));
-                        }
+                        Err(error) if platform::is_in_use(&error) => report.note(&held(system, path)),
                         done => done.map_err(failed)?,
                     }
                 }
@@ -103,7 +101,7 @@ impl Hands<'_> {
                     }
                 }
             }
-            Step::Mkdir { .. } | Step::Provide { .. } | Step::OnUndo(_) | Step::OnRollback(_) => {}
+            Step::Mkdir { .. } | Step::Provide { .. } | Step::Finally(_) | Step::OnUndo(_) | Step::OnRollback(_) => {}
         }
         Ok(String::new())
     }
@@ -136,6 +134,18 @@ fn discard(system: &dyn System, path: &Path) -> std::io::Result<()> {
         Some(EntryKind::Folder) => system.remove_folder(path).map(drop),
         Some(_) => system.remove(path),
         None => Ok(()),
+    }
+}
+
+/// What is told of a file that is in use: our own program goes out of the way.
+fn held(system: &dyn System, path: &Path) -> String {
+    match system.put_aside(path) {
+        Some((aside, true)) => format!(
+            "our own program runs: it goes with the next start, from {}",
+            aside.display()
+        ),
+        Some((aside, false)) => format!("our own program runs: remove it by hand, it is now {}", aside.display()),
+        None => format!("kept for now, it is in use: {}", path.display()),
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Context, Outcome, backend_of, meant, need_privilege, not_installed, read_manifest};
 use crate::{
     apply::{self, Others},
-    backend::{AppState, Backend, State},
+    backend::{self, AppState, Backend, State},
     cli,
     exit::{Exit, Failure},
     platform,
@@ -78,8 +78,13 @@ fn uninstall(context: &mut Context, session: &Session, name: &str, force: bool) 
         ));
     }
     let restored = state.apps[0].original.is_some();
+    let what = match backend.name() {
+        backend::windows::TASK => "task",
+        backend::windows::STARTUP_FOLDER => "shortcut",
+        _ => "unit",
+    };
     let text = if restored {
-        format!("{name}: uninstalled; the unit that was there before is back")
+        format!("{name}: uninstalled; the {what} that was there before is back")
     } else {
         format!("{name}: uninstalled")
     };

@@ -48,6 +48,7 @@ impl fmt::Display for Step {
             Self::Await { condition, deadline } => {
                 write!(f, "wait    until {condition}, at most {}", Span(*deadline))
             }
+            Self::Finally(step) => write!(f, "{step}"),
             Self::OnUndo(step) | Self::OnRollback(step) => write!(f, "(undo)  {step}"),
         }
     }

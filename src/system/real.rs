@@ -115,6 +115,10 @@ impl Probe for Real {
         platform::approval(link, scope == service::Scope::System)
     }
 
+    fn shortcut(&self, path: &Path) -> Option<String> {
+        platform::starts(path)
+    }
+
     /// Whoever we act for has folders of its own.
     fn env(&self, name: &str) -> Option<OsString> {
         let is_ours = platform::acting_for().is_none() || !name.starts_with("XDG_");
@@ -267,6 +271,10 @@ impl System for Real {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         present(platform::remove(path)).map(drop)
+    }
+
+    fn put_aside(&self, program: &Path) -> Option<(PathBuf, bool)> {
+        platform::put_aside(program)
     }
 
     fn remove_folder(&self, path: &Path) -> io::Result<bool> {

@@ -313,11 +313,17 @@ impl Backend for Embedded {
             let written = look.read(&store.installed_path(app)).ok().filter(|_| is_installed);
             let (live, anchored) = self.whole(look, app, is_installed);
             let at_path = match &self.anchor {
-                Some(anchor) => anchor.at_path(look, app).filter(|_| is_installed),
+                // What lies there of a name that is not installed may be somebody else's shortcut.
+                Some(anchor) => anchor
+                    .at_path(look, app)
+                    .filter(|_| is_installed || anchor.method == Method::StartupFolder),
                 None => written.map(|bytes| AtPath::File(bytes, 0o600)),
             };
+            let is_foreign_task = anchored.is_foreign(receipt.as_ref()) && self.name() == super::windows::TASK;
             Ok(AppState {
                 live,
+                text: anchored.told.clone().filter(|_| is_foreign_task),
+                original: store.original(app, look)?,
                 anchored,
                 at_path,
                 receipt,

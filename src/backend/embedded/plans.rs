@@ -35,7 +35,7 @@ impl Embedded {
         let mut record = scope.record.clone();
         record.add(options.created.iter().chain(&scope.missing));
         let mut plan = Plan {
-            replaces: apps.iter().any(|app| app.receipt.is_some()),
+            replaces: apps.iter().any(|app| app.receipt.is_some() || adopts(app)),
             requires: requires(wanted),
             ..Plan::default()
         };
@@ -121,6 +121,10 @@ impl Embedded {
         let mut placing = Vec::new();
         if !records.version.is_empty() {
             placing = self.shares(service);
+        }
+        if let Some(original) = anchor.original(app).filter(|_| adopts(app)) {
+            let path = self.store().original_path(&service.name);
+            placing.push(receipt::write(path, &original, 0o600)?);
         }
         placing.extend(anchor.put(service, &artefact, app, options));
         Ok(Draft {
@@ -259,6 +263,7 @@ impl Embedded {
             // Of what is bare nothing tells since when it runs.
             receipt.restart_due = app.live.active_since.or(self.was_bare(app).then_some(Duration::ZERO));
         }
+        receipt.adopted = app.original.is_some() || adopts(app);
         receipt.made = wanted.made(app.receipt.as_ref());
         let mut records = history::record(&self.store(), &version, app, receipt, wanted.again)?;
         if self.anchor.is_none() && app.is_drifted() && app.service() == Some(&wanted.service) {
@@ -345,20 +350,24 @@ impl Embedded {
         if let Some(anchor) = &self.anchor {
             steps.extend(anchor.remove(receipt, app));
         }
+        steps.extend(app.original.is_some().then(|| Step::Remove {
+            path: store.original_path(name),
+        }));
         steps.extend(history::forget(&store, receipt));
-        steps.extend(receipt.made.iter().rev().map(|path| Step::Rmdir { path: path.clone() }));
         if others.is_empty() {
             steps.push(Step::Remove {
                 path: store.record_path(),
             });
         }
-        steps.extend(Self::discard(app));
+        // An undo could bring back neither a log, nor whom a folder is for, nor our program.
+        steps.extend(history::leave(receipt));
+        steps.extend(Self::discard(app).map(Step::finally));
         if self.anchor.is_some() {
             steps.extend(Anchor::sweep(state, &[name], false));
         }
         let folders = state.scope.record.folders.iter().rev();
         let folders = folders.filter(|folder| !store.root().starts_with(folder));
-        steps.extend(folders.map(|path| Step::Rmdir { path: path.clone() }));
+        steps.extend(folders.map(|path| Step::Rmdir { path: path.clone() }.finally()));
         plan_of(name, steps)
     }
 
@@ -390,6 +399,11 @@ impl Embedded {
         }
         plan_of(name, steps)
     }
+}
+
+/// Whether something is there that is not ours, and is taken over: else it would have been refused.
+fn adopts(app: &AppState) -> bool {
+    app.anchored.is_foreign(app.receipt.as_ref())
 }
 
 fn version(wanted: &Wanted) -> Version {

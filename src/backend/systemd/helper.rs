@@ -228,7 +228,7 @@ impl Systemd {
         let mut paths = vec![self.helper()];
         paths.extend(helper.target.iter().chain(&helper.stale).cloned());
         paths.push(self.helper_folder());
-        Some(Step::Discard { paths })
+        Some(Step::Discard { paths }.finally())
     }
 }
 

@@ -106,6 +106,7 @@ impl Systemd {
             },
             links: state.links.clone(),
             active: state.live.is_up(),
+            approval: None,
         })
     }
 }

@@ -67,7 +67,7 @@ impl Systemd {
             path: store.original_path(name),
         }];
         steps.extend(history::forget(&store, receipt));
-        steps.extend(receipt.made.iter().rev().map(|path| Step::Rmdir { path: path.clone() }));
+        steps.extend(history::leave(receipt));
         if others.is_empty() {
             steps.push(Step::Remove {
                 path: store.record_path(),

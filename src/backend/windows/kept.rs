@@ -11,8 +11,10 @@ use crate::{plan::Step, render, service::Method, system::Probe};
 /// schtasks said it, which is in the code page of a console. What that lacks has become a question mark: such a text is not whole.
 pub(super) fn whole(look: &dyn Probe, kept: &Path, said: &str) -> Option<String> {
     let own = look.read(kept).ok().and_then(|bytes| text_of(&bytes));
-    let text = own.filter(|text| Facts::of(text).is_some());
-    text.or_else(|| Some(said.to_owned()).filter(|said| !without_declaration(said).contains(['?', '\u{fffd}'])))
+    let own = own.filter(|text| Facts::of(text).is_some());
+    let is_whole = || !without_declaration(said).contains(['?', '\u{fffd}']);
+    let text = own.or_else(|| is_whole().then(|| said.to_owned()))?;
+    Some(text.trim_start_matches('\u{feff}').replace("\r\n", "\n"))
 }
 
 /// The text of a file as we write it: UTF-16 with its mark.
@@ -92,7 +94,7 @@ impl Anchor {
     }
 
     /// Registers what was kept, from a file that is there for no longer.
-    fn put_back(&self, name: &str, bytes: &[u8]) -> Vec<Step> {
+    pub(super) fn put_back(&self, name: &str, bytes: &[u8]) -> Vec<Step> {
         let path = self.records.join(format!("{name}.before.xml"));
         vec![
             Step::WriteBytes {

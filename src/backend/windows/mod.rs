@@ -7,12 +7,13 @@ use super::{AppState, AtPath, Live};
 use crate::{
     exit::Failure,
     host::Host,
-    receipt::Receipt,
+    receipt::{Receipt, Store},
     render::{self, Artefact},
     service::{Method, Scope, Service},
     system::{Cmd, Folders, Probe},
 };
 
+mod adopt;
 mod bare;
 mod kept;
 mod place;
@@ -58,6 +59,7 @@ pub struct Anchor {
 
 /// What is seen of what begins one app.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that is seen")]
 pub struct Anchored {
     /// Whether it is there.
     pub is_there: bool,
@@ -67,7 +69,9 @@ pub struct Anchored {
     pub is_other: bool,
     /// What was decided about a shortcut, as it is written.
     pub approval: Option<Vec<u8>>,
-    /// The XML that the Task Scheduler has, where it is known to be whole.
+    /// Whether a task that is not ours runs.
+    pub is_running: bool,
+    /// The XML that the Task Scheduler has, where it is known to be whole; what a shortcut starts that is not ours.
     pub told: Option<String>,
     /// What the Task Scheduler has of it, as far as it tells.
     pub stored: Option<Facts>,
@@ -76,6 +80,11 @@ pub struct Anchored {
 }
 
 impl Anchored {
+    /// Whether it is there, and not of the app with this receipt.
+    pub fn is_foreign(&self, receipt: Option<&Receipt>) -> bool {
+        self.is_there && receipt.is_none()
+    }
+
     /// Whether its runs are bounded otherwise than it was installed: by hand, or by a policy.
     pub fn has_other_bounds(&self) -> bool {
         let both = self.stored.as_ref().zip(self.installed.as_ref());
@@ -145,8 +154,11 @@ impl Anchor {
                     .ok()
                     .and_then(|bytes| Facts::of_bytes(&bytes));
                 let facts = theirs.facts();
+                let is_foreign = theirs.is_there() && !self.is_installed(look, app);
+                let runs = || matches!(self.last_result(look, app), Some(tasks::RUNNING | tasks::QUEUED));
                 Anchored {
                     is_there: theirs.is_there(),
+                    is_running: is_foreign && runs(),
                     is_off: facts.is_some_and(|facts| !facts.is_enabled),
                     is_other: facts
                         .zip(ours.as_ref())
@@ -159,8 +171,11 @@ impl Anchor {
             }
             Method::StartupFolder => {
                 let approval = look.approval(&Self::link(app), self.scope).ok().flatten();
+                let is_there = matches!(look.entry(&self.unit(app)), Ok(Some(_)));
+                let is_foreign = is_there && !self.is_installed(look, app);
                 Anchored {
-                    is_there: matches!(look.entry(&self.unit(app)), Ok(Some(_))),
+                    is_there,
+                    told: is_foreign.then(|| look.shortcut(&self.unit(app))).flatten(),
                     // An odd first byte means off (community sources; there is no documentation).
                     is_off: approval
                         .as_ref()
@@ -172,6 +187,11 @@ impl Anchor {
                 }
             }
         }
+    }
+
+    fn is_installed(&self, look: &dyn Probe, app: &str) -> bool {
+        let receipt = Store::new(self.records.clone()).receipt_path(app);
+        matches!(look.entry(&receipt), Ok(Some(_)))
     }
 
     /// What lies at the unit's place.

@@ -86,6 +86,6 @@ impl Place {
         let paths: Vec<_> = unneeded
             .flat_map(|path| std::iter::once(path.clone()).chain(path.parent().map(Path::to_path_buf)))
             .collect();
-        (!paths.is_empty()).then_some(Step::Discard { paths })
+        (!paths.is_empty()).then(|| Step::Discard { paths }.finally())
     }
 }

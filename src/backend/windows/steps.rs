@@ -6,6 +6,7 @@ use super::{Anchor, AppState, place};
 use crate::{
     backend::{Install, State},
     exit::{Exit, Failure},
+    journal::Before,
     plan::Step,
     receipt::{self, Receipt},
     render::Artefact,
@@ -64,21 +65,7 @@ impl Anchor {
             let message = format!("{name}: {message}\nNothing was changed.");
             Err(Failure::new(Exit::Failed, message).repair(repair))
         };
-        if app.receipt.is_none() && app.anchored.is_there {
-            let what = match self.method {
-                Method::Task => format!("there is a task \\{name} already, and it is not ours"),
-                Method::StartupFolder => format!("there is {} already, and it is not ours", self.unit(name).display()),
-            };
-            let repair = match self.method {
-                Method::Task => {
-                    "look at it (schtasks /query /tn NAME /xml), remove it (schtasks /delete /tn NAME), or give the app another name; it is not adopted on Windows"
-                }
-                Method::StartupFolder => {
-                    "look at it, move it away, or give the app another name; it is not adopted on Windows"
-                }
-            };
-            return no(what, repair);
-        }
+        self.refuse_foreign(service, app, options)?;
         if app.anchored.is_other && !options.force {
             return no(
                 format!(
@@ -167,19 +154,19 @@ impl Anchor {
             }
         }
         if self.method == Method::StartupFolder && app.anchored.is_off && options.force {
-            steps.extend(self.approve(name, app.anchored.approval.clone()));
+            steps.extend(self.approve(name, app.anchored.approval.clone(), None));
         }
         steps
     }
 
-    /// Forgets what was decided about a shortcut.
-    fn approve(&self, app: &str, before: Option<Vec<u8>>) -> Vec<Step> {
+    /// Changes what was decided about a shortcut.
+    fn approve(&self, app: &str, before: Option<Vec<u8>>, from_now: Option<Vec<u8>>) -> Vec<Step> {
         let approve = |value| Step::Approve {
             link: Self::link(app),
             scope: self.scope,
             value,
         };
-        vec![approve(before).on_undo(), approve(None)]
+        vec![approve(before).on_undo(), approve(from_now)]
     }
 
     /// Somebody disabled it, and it stays so: what runs by now, runs on.
@@ -201,27 +188,44 @@ impl Anchor {
         }
     }
 
-    /// Removes it.
+    /// Removes it; what was there before it was taken over, is there again.
     pub fn remove(&self, receipt: &Receipt, app: &AppState) -> Vec<Step> {
-        let (name, unit) = (&receipt.name, receipt.unit.clone());
-        match self.method {
-            Method::Task => {
-                let task = self.task(name);
-                let mut steps = Vec::new();
-                if app.anchored.is_there {
-                    steps.push(Step::run(task.delete()));
-                }
-                steps.push(Step::Remove { path: unit });
-                steps
+        let (name, path) = (&receipt.name, receipt.unit.clone());
+        let original = app.original.as_ref();
+        let before = original.and_then(|original| match &original.unit {
+            Before::File { bytes, .. } => Some(bytes),
+            _ => None,
+        });
+        let mut steps = Vec::new();
+        match (self.method, before) {
+            (Method::Task, Some(bytes)) => {
+                let is_away = !app.anchored.is_there;
+                steps.extend(is_away.then(|| Step::run(self.task(name).delete()).on_undo()));
+                steps.extend(self.put_back(name, bytes));
+                steps.push(Step::Remove { path });
             }
-            Method::StartupFolder => {
-                let mut steps = vec![Step::Remove { path: unit }];
-                if app.anchored.approval.is_some() {
-                    steps.extend(self.approve(name, app.anchored.approval.clone()));
+            (Method::Task, None) => {
+                let is_there = app.anchored.is_there;
+                steps.extend(is_there.then(|| Step::run(self.task(name).delete())));
+                steps.push(Step::Remove { path });
+            }
+            (Method::StartupFolder, before) => {
+                steps.push(match before {
+                    Some(bytes) => Step::WriteBytes {
+                        path,
+                        bytes: bytes.clone(),
+                        mode: 0o644,
+                        shown: "the shortcut as it was".into(),
+                    },
+                    None => Step::Remove { path },
+                });
+                let approval = original.and_then(|original| original.approval.clone());
+                if app.anchored.approval != approval {
+                    steps.extend(self.approve(name, app.anchored.approval.clone(), approval));
                 }
-                steps
             }
         }
+        steps
     }
 
     /// What the receipt says of it.

@@ -1,6 +1,10 @@
 //! What only Windows has: accounts with SIDs, folders that are shared by lists, decisions about shortcuts. Nothing here asks for it.
 
-use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
 
 use crate::system::{Folders, Share};
 
@@ -38,6 +42,11 @@ pub fn approval(_: &str, _: bool) -> io::Result<Option<Vec<u8>>> {
     Ok(None)
 }
 
+/// Nor are there shortcuts.
+pub fn starts(_: &Path) -> Option<String> {
+    None
+}
+
 /// As above.
 pub fn set_approval(_: &str, _: bool, _: Option<&[u8]>) -> io::Result<()> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
@@ -59,6 +68,11 @@ pub fn claim(folder: &Path) -> io::Result<()> {
 /// Whether a file is held by somebody who keeps it from being removed: nobody can.
 pub fn is_in_use(_: &io::Error) -> bool {
     false
+}
+
+/// A program that runs can be removed as it is.
+pub fn put_aside(_: &Path) -> Option<(PathBuf, bool)> {
+    None
 }
 
 /// What we start has our outputs only if it is given them: here that is so.

@@ -8,7 +8,7 @@ use std::{
         io::{AsHandle as _, AsRawHandle as _, FromRawHandle as _},
     },
     path::{Path, PathBuf},
-    ptr::null_mut,
+    ptr::{null, null_mut},
 };
 
 use windows_sys::Win32::{
@@ -19,13 +19,15 @@ use windows_sys::Win32::{
     Security::{PROTECTED_DACL_SECURITY_INFORMATION, UNPROTECTED_DACL_SECURITY_INFORMATION},
     Storage::FileSystem::{
         BY_HANDLE_FILE_INFORMATION, CREATE_NEW, CreateFileW, FILE_ATTRIBUTE_NORMAL, FILE_CREATION_DISPOSITION,
-        FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, GetFileInformationByHandle, OPEN_ALWAYS,
+        FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, GetFileInformationByHandle, MOVEFILE_DELAY_UNTIL_REBOOT,
+        MoveFileExW, OPEN_ALWAYS,
     },
 };
 
 use super::{
+    Known,
     access::{Access, empty_list, is_apart, set_list},
-    euid, succeeded, unsupported, wide,
+    euid, known_folder, succeeded, unsupported, wide,
 };
 use crate::system::{Entry, EntryKind};
 
@@ -156,6 +158,30 @@ fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
         }
     }
     act()
+}
+
+/// Moves our own program, which runs, to a folder for what lasts no longer: its name is not held. Where it may (it takes an
+/// administrator), the system removes it when it starts next (`MoveFileExW`). That is done as the system, so an administrator's goes
+/// where nobody else can exchange it.
+#[allow(unsafe_code)]
+pub fn put_aside(program: &Path) -> Option<(PathBuf, bool)> {
+    let own = fs::File::open(std::env::current_exe().ok()?).ok()?;
+    if !is_same_file(&own, program) {
+        return None;
+    }
+    drop(own);
+    let is_administrator = euid() == 0;
+    let temporary = if is_administrator {
+        known_folder(Known::System).ok()?.parent()?.join("Temp")
+    } else {
+        std::env::temp_dir()
+    };
+    let aside = temporary.join(format!("autoglm-boot-{}.removed.exe", std::process::id()));
+    rename(program, &aside).ok()?;
+    let name = wide(long(&aside).ok()?).ok()?;
+    // SAFETY: the name ends with a zero; without another one, it is removed.
+    let goes = is_administrator && unsafe { MoveFileExW(name.as_ptr(), null(), MOVEFILE_DELAY_UNTIL_REBOOT) } != 0;
+    Some((aside, goes))
 }
 
 /// Whether a file is held by somebody: one that is read or run.

@@ -113,6 +113,13 @@ impl Drop for Apartment {
     }
 }
 
+/// What a shortcut starts, with its words.
+pub fn starts(path: &Path) -> Option<String> {
+    let link = read_shortcut(path).ok()?;
+    let words = [link.target, link.arguments].join(" ");
+    Some(words.trim().to_owned()).filter(|words| !words.is_empty())
+}
+
 /// Reads a shortcut as the shell does.
 #[allow(unsafe_code)]
 pub fn read_shortcut(path: &Path) -> io::Result<ShellLink> {
