@@ -202,6 +202,17 @@ pub struct Space {
     pub files: Option<u64>,
 }
 
+/// How the privileges of a process are to those that a logon gives the same user, on Windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Elevation {
+    /// They are these.
+    Same,
+    /// More: an administrator has said so.
+    Raised,
+    /// Less than the user could have.
+    Lowered,
+}
+
 /// Whom a file or a folder on Windows is for, beside the administrators and the system itself: accounts by their names, or their
 /// SIDs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -289,6 +300,10 @@ pub trait Probe: Sync {
     fn session_user(&self) -> Option<String> {
         None
     }
+    /// How our privileges are to those that a logon gives the same user.
+    fn elevation(&self) -> Elevation {
+        Elevation::Same
+    }
     /// What somebody has decided about a shortcut of this name in the Startup folder: of the machine's, or of one's own.
     fn approval(&self, _link: &str, _scope: service::Scope) -> io::Result<Option<Vec<u8>>> {
         Ok(None)
@@ -363,6 +378,14 @@ pub trait System: Probe {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Removes a folder if it is empty; says whether it is gone.
     fn remove_folder(&self, path: &Path) -> io::Result<bool>;
+    /// Removes a file, a link, or a folder if it is empty; nothing there is well.
+    fn discard(&self, path: &Path) -> io::Result<()> {
+        match self.entry(path)?.map(|entry| entry.kind) {
+            Some(EntryKind::Folder) => self.remove_folder(path).map(drop),
+            Some(_) => self.remove(path),
+            None => Ok(()),
+        }
+    }
     /// Runs a command that changes something. Gives up waiting for it on an interrupt, unless `steadfast`.
     fn run(&self, cmd: &Cmd, steadfast: bool) -> io::Result<Output>;
     /// Starts a command that goes on without us; returns what it said before it let go of its output.

@@ -1,7 +1,5 @@
 //! What does a step.
 
-use std::path::Path;
-
 use super::wait::Waits;
 use crate::{
     backend::{Backend, conditions},
@@ -10,7 +8,7 @@ use crate::{
     platform::{self, Signal},
     report::Report,
     session::Session,
-    system::{Cmd, EntryKind, System},
+    system::Cmd,
 };
 
 /// One session's hands, for what one target has planned.
@@ -68,7 +66,7 @@ impl Hands<'_> {
             }
             Step::Discard { paths } => {
                 for path in paths {
-                    match discard(system, path) {
+                    match system.discard(path) {
                         Err(error) if platform::is_in_use(&error) => {
                             report.note(&format!("kept for now, it is in use: {}", path.display()));
                         }
@@ -128,14 +126,6 @@ impl Hands<'_> {
             Some(Signal::Interrupt) => Err(Failure::new(Exit::Interrupted, "interrupted")),
             Some(Signal::Terminate) => Err(Failure::new(Exit::Terminated, "terminated")),
         }
-    }
-}
-
-fn discard(system: &dyn System, path: &Path) -> std::io::Result<()> {
-    match system.entry(path)?.map(|entry| entry.kind) {
-        Some(EntryKind::Folder) => system.remove_folder(path).map(drop),
-        Some(_) => system.remove(path),
-        None => Ok(()),
     }
 }
 

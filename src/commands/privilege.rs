@@ -8,7 +8,7 @@ use crate::{
     exit::{Exit, Failure},
     host,
     service::Scope,
-    system::Probe,
+    system::{Elevation, Probe},
 };
 
 /// Who calls: as receipts have it.
@@ -50,6 +50,18 @@ pub(super) fn need_privilege(context: &Context, scope: Scope) -> Result<(), Fail
         context,
         "this changes the machine's services, which only root may do.",
     ))
+}
+
+/// What is begun here, and not by a logon, has our privileges.
+pub(super) fn tell_elevation(context: &mut Context, name: &str, is_to_be_elevated: bool) {
+    let how = match (context.system.elevation(), is_to_be_elevated) {
+        (Elevation::Raised, false) => "with an administrator's rights: so is this console",
+        (Elevation::Lowered, true) => "without an administrator's rights (windows.elevated): so is this console",
+        _ => return,
+    };
+    context
+        .report
+        .warn(&format!("{name}: until the next logon it runs {how}"));
 }
 
 /// The same command is for root.

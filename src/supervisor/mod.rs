@@ -17,6 +17,7 @@ use crate::{
     exit::{Exit, Failure},
     health::Wrong,
     platform::{self, Caught},
+    receipt::Store,
     service::{Service, StartType},
     system::{Lock, System},
 };
@@ -27,6 +28,7 @@ pub mod crew;
 pub mod environment;
 mod keeper;
 pub mod log;
+mod rooms;
 pub mod state;
 pub mod tail;
 mod vitals;
@@ -52,6 +54,8 @@ pub struct Site {
     pub logs: PathBuf,
     /// Whether each app has folders of its own in both: on Windows those are for the account that it runs as.
     pub is_parted: bool,
+    /// The machine's records, where these places are a user's own: its instances of what the machine has for whoever logs on.
+    pub records: Option<Store>,
 }
 
 /// Where a supervisor keeps what it needs while it runs.
@@ -177,6 +181,9 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
         platform::listen_for_ready(&notify, move || drop(sender.send(News::Ready)))
             .map_err(failed(&format!("cannot listen at {}", notify.display())))?;
     }
+    if let Some(record) = rooms.record(&service.name).filter(|_| stage == Stage::Background) {
+        rooms::end_without(record, sender.clone()).map_err(failed("cannot watch its record"))?;
+    }
     let (reader, writer) = std::io::pipe().map_err(failed("cannot make a pipe"))?;
     let sink = sink(service, rooms, stage, Arc::clone(&listeners))?;
     let limit = service.logging.rate_limit;
@@ -189,7 +196,12 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
     await_end(&copier);
     listeners.end(FAREWELL);
     let _ = system.remove(&notify); // a socket that nobody serves does no harm
+    let record = rooms.record(&service.name).filter(|_| stage == Stage::Background);
+    let is_uninstalled = record.is_some_and(|record| rooms::is_gone(system, &record));
     leave(rooms, ended, stage, system, lock);
+    if is_uninstalled {
+        rooms.clear(&service.name, system);
+    }
     Ok(ended)
 }
 

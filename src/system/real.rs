@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Cmd, Entry, EntryKind, Folders, Lock, Output, Probe, Role, Share, Space, System, User, staging};
+use super::{
+    Cmd, Elevation, Entry, EntryKind, Folders, Lock, Output, Probe, Role, Share, Space, System, User, staging,
+};
 use crate::{
     health::{self, Asker},
     platform::{self, Signal},
@@ -109,6 +111,10 @@ impl Probe for Real {
 
     fn session_user(&self) -> Option<String> {
         platform::session_user()
+    }
+
+    fn elevation(&self) -> Elevation {
+        platform::elevation()
     }
 
     fn approval(&self, link: &str, scope: service::Scope) -> io::Result<Option<Vec<u8>>> {

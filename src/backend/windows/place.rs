@@ -25,6 +25,8 @@ pub struct Place {
     pub needed: Vec<(String, PathBuf)>,
     /// Apps of this scope that a task starts without our supervisor.
     pub bare: Vec<String>,
+    /// Apps of this scope of which whoever logs on has an instance.
+    pub everybodys: Vec<String>,
     /// What other apps each app of this scope requires.
     pub needs: Vec<(String, Vec<String>)>,
 }

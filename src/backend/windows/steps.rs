@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Anchor, AppState, place};
+use super::{Anchor, AppState, Kind, place};
 use crate::{
     backend::{Install, State},
     exit::{Exit, Failure},
@@ -36,6 +36,11 @@ impl Anchor {
             bare: receipts
                 .iter()
                 .filter(is_bare)
+                .map(|receipt| receipt.name.clone())
+                .collect(),
+            everybodys: receipts
+                .iter()
+                .filter(|receipt| receipt.is_everybodys)
                 .map(|receipt| receipt.name.clone())
                 .collect(),
             needs: receipts
@@ -87,10 +92,16 @@ impl Anchor {
                 "put the change into the manifest, or overwrite it with --force",
             );
         }
-        if service.run_as == RunAs::Invoker && self.scope == Scope::System {
+        let is_everybodys = service.is_everybodys();
+        if app.service().is_some_and(|old| old.is_everybodys() != is_everybodys) {
+            let now = if is_everybodys {
+                "for whoever logs on"
+            } else {
+                "once for the machine"
+            };
             return no(
-                "what starts for whoever logs on is rendered by this version, but not installed".into(),
-                "install it with --user, for one account; or autoglm-boot render, and schtasks /create /xml",
+                format!("it would run {now}, and is installed otherwise: what runs would not be found any more"),
+                "uninstall it first (autoglm-boot uninstall NAME --system)",
             );
         }
         self.refuse_bare(service)?;
@@ -105,6 +116,10 @@ impl Anchor {
             Some((own, session)) if self.scope == Scope::User && service.windows.trigger == Trigger::Logon => no(
                 format!("we run as {own}, but {session} has logged on: it would start when {own} does"),
                 "run it as the user who logs on, in a console that is not elevated as somebody else",
+            ),
+            Some((own, session)) if is_everybodys && options.start => no(
+                format!("we run as {own}, but {session} has logged on: what is started now would be {own}'s instance"),
+                "add --no-start: it is started for whoever logs on next",
             ),
             _ => Ok(()),
         }
@@ -121,8 +136,12 @@ impl Anchor {
             .collect()
     }
 
-    /// Gives them to the account: of the machine's records it has only these.
+    /// Gives them to the account: of the machine's records it has only these. Whoever logs on may read what is started.
     pub fn shares(&self, service: &Service, rooms: &Rooms, installed: PathBuf) -> Vec<Step> {
+        if service.is_everybodys() {
+            let (path, share) = (installed, Share::Public);
+            return vec![Step::Share { path, share }];
+        }
         let RunAs::User { user, .. } = account(service) else {
             return Vec::new();
         };
@@ -190,10 +209,11 @@ impl Anchor {
     }
 
     /// Starts an app that does not run. `own`: our command of this verb.
-    pub fn begin(&self, name: &str, program: Option<&PathBuf>, own: &dyn Fn(&str) -> Cmd) -> Vec<Step> {
+    pub fn begin(&self, name: &str, program: Option<&PathBuf>, kind: Kind, own: &dyn Fn(&str) -> Cmd) -> Vec<Step> {
         match self.method {
-            Method::Task => vec![Step::run(self.task(name).run()), Step::run(own("await"))],
-            Method::StartupFolder => {
+            // In whose session the Task Scheduler runs a task of a group, and whether a user may have it do so, is not documented.
+            Method::Task if kind != Kind::Everybodys => vec![Step::run(self.task(name).run()), Step::run(own("await"))],
+            _ => {
                 let mut cmd = own("start");
                 cmd.program = program.unwrap_or(&self.program).to_string_lossy().into_owned();
                 vec![Step::run(cmd)]

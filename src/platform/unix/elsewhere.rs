@@ -2,7 +2,7 @@
 
 use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
-use crate::system::{Folders, Share};
+use crate::system::{Elevation, Folders, Share};
 
 /// What tells others of a lock: here the kernel does.
 #[derive(Debug)]
@@ -31,6 +31,11 @@ pub fn sid(_: &str) -> Option<String> {
 /// A session is not one of Windows.
 pub fn session_user() -> Option<String> {
     None
+}
+
+/// There is one kind of root.
+pub fn elevation() -> Elevation {
+    Elevation::Same
 }
 
 /// There is no Startup folder.
