@@ -25,7 +25,7 @@ use autoglm_boot::{
     platform::{self, Known, known_folder},
     system::Elevation,
 };
-use windows::{Home, all_below, soon};
+use windows::{Home, Other, all_below, soon};
 
 fn system() -> PathBuf {
     known_folder(Known::System).unwrap()
@@ -486,6 +486,13 @@ fn instances() -> PathBuf {
     windows::records().join("machine")
 }
 
+/// All three processes of the app: each writes its number once it runs.
+#[track_caller]
+fn whole_tree(home: &Home) -> Vec<u32> {
+    soon("all three have written their numbers", || home.tree().len() == 3);
+    home.tree()
+}
+
 fn everybodys(home: &Home, method: &str, more: &str) {
     home.manifest(more, &format!("[windows]\nmethod = '{method}'\ntrigger = 'logon'\n"));
 }
@@ -536,7 +543,7 @@ fn what_is_for_whoever_logs_on_runs_as_each_users_own_and_leaves_nothing() {
     assert!(home.run(&["doctor", "w-all"], 0).contains("nothing found"));
 
     // Crashes, stops and starts are of this instance; the Task Scheduler is not asked to run a group's task.
-    let tree = home.tree();
+    let tree = whole_tree(&home);
     windows::kill(tree[0]);
     soon("it is started again", || {
         home.answers() && tree.iter().all(|&pid| !windows::is_alive(pid))
@@ -574,31 +581,43 @@ fn what_is_for_whoever_logs_on_runs_as_each_users_own_and_leaves_nothing() {
     assert!(is_empty(&tasks), "{:?}", all_below(&tasks));
 }
 
-/// As of another user, whom an administrator's uninstall does not reach: only the records go.
+/// Wine tells users by their profiles; what a plain user may not do, it does not show.
 #[test]
-fn an_instance_whose_record_is_gone_ends_with_its_tree_and_its_rooms() {
-    let home = Home::new("w-orphan").of_machine();
+fn each_user_has_an_instance_which_ends_by_itself_once_the_app_is_uninstalled() {
+    let Some(alice) = Other::new("w-alice") else { return };
+    let home = Home::new("w-users").of_machine();
     everybodys(&home, "startup-folder", "");
     home.run(&["install"], 0);
-    let tree = home.tree();
-    assert_eq!(tree.len(), 3);
+    let ours = whole_tree(&home);
+    let of_alice = |verb: &str, code| alice.run(&[verb, "w-users", "--system"], code);
+    let said = of_alice("status", 3);
+    assert!(
+        said.contains("w-users: stopped") && said.contains("w-alice; whoever"),
+        "{said}"
+    );
+    of_alice("stop", 0);
+    assert_eq!(home.tree(), ours, "it is another's");
+    assert!(!alice.records().exists(), "{:?}", all_below(&alice.records()));
     home.run(&["stop"], 0);
-    home.run(&["start"], 0);
-    let tree: Vec<_> = tree.into_iter().chain(home.tree()).collect();
-    let app = known_folder(Known::ProgramData)
-        .unwrap()
-        .join(r"autoglm-boot\apps\w-orphan");
-    let record = app.join("installed.json");
-    let away = home.path("away.json");
-    fs::rename(&record, &away).unwrap();
-    soon("its rooms are gone", || windows::left().is_empty());
-    assert!(!home.answers());
-    assert!(tree.iter().all(|&pid| !windows::is_alive(pid)), "{tree:?}");
-    fs::rename(&away, &record).unwrap();
+
+    of_alice("start", 0);
+    let said = of_alice("status", 0);
+    assert!(said.contains("w-users: ready"), "{said}");
     assert!(home.run(&["status"], 3).contains("stopped"));
-    home.run(&["uninstall"], 0);
+    home.run(&["stop"], 0);
+    assert!(home.answers(), "it is hers");
+    of_alice("restart", 0);
+    let tree = whole_tree(&home);
+    assert!(alice.records().join(r"machine\log\w-users\w-users.log").is_file());
+
+    // Her instance holds our program for a moment.
+    let said = home.run(&["uninstall"], 0);
+    assert!(!said.contains("kept for now"), "{said}");
+    assert!(tree.iter().all(|&pid| !windows::is_alive(pid)), "{tree:?}");
     assert_eq!(of_machine(), Vec::<PathBuf>::new());
     assert_eq!(windows::left(), Vec::<PathBuf>::new());
+    soon("her rooms are gone", || !alice.records().exists());
+    of_alice("status", 4);
 }
 
 #[test]
@@ -621,7 +640,7 @@ fn from_the_common_startup_folder_it_is_begun_for_whoever_logs_on() {
 
     // A second of the same user is refused by our supervisor itself.
     assert!(home.run(&["install"], 0).contains("unchanged"));
-    let tree = home.tree();
+    let tree = whole_tree(&home);
     Command::new("cmd")
         .args(["/d", "/c", "start", "/wait", ""])
         .arg(&link)

@@ -1,5 +1,7 @@
 //! What does a step.
 
+use std::{path::Path, time::Duration};
+
 use super::wait::Waits;
 use crate::{
     backend::{Backend, conditions},
@@ -64,14 +66,9 @@ impl Hands<'_> {
             Step::Rmdir { path } => {
                 system.remove_folder(path).map_err(failed)?;
             }
-            Step::Discard { paths } => {
+            Step::Discard { paths, patience } => {
                 for path in paths {
-                    match system.discard(path) {
-                        Err(error) if platform::is_in_use(&error) => {
-                            report.note(&format!("kept for now, it is in use: {}", path.display()));
-                        }
-                        done => done.map_err(failed)?,
-                    }
+                    self.discard(path, *patience, report).map_err(failed)?;
                 }
             }
             Step::Run { cmd, only_if } => {
@@ -104,6 +101,26 @@ impl Hands<'_> {
             Step::Mkdir { .. } | Step::Provide { .. } | Step::OnUndo(_) | Step::OnRollback(_) => {}
         }
         Ok(String::new())
+    }
+
+    /// Removes what may be held by somebody, for so long at most.
+    fn discard(&self, path: &Path, patience: Duration, report: &mut Report) -> std::io::Result<()> {
+        const LOOK: Duration = Duration::from_millis(200);
+        let system = self.session.system();
+        let start = system.monotonic();
+        loop {
+            match system.discard(path) {
+                Err(error) if platform::is_in_use(&error) => {}
+                done => return done,
+            }
+            let waited = system.monotonic().saturating_sub(start);
+            if waited >= patience || system.interrupted().is_some() {
+                report.note(&format!("kept for now, it is in use: {}", path.display()));
+                return Ok(());
+            }
+            report.waiting(&format!("{} is in use", path.display()), waited, patience);
+            system.sleep(LOOK);
+        }
     }
 
     /// A command, for those of its units that the condition holds of; none if it is not to be run.

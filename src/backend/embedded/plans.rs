@@ -100,7 +100,7 @@ impl Embedded {
         }
         if self.anchor.is_some() && !plan.is_empty() {
             let names: Vec<_> = wanted.iter().map(|wanted| wanted.service.name.as_str()).collect();
-            plan.shared(Anchor::sweep(state, &names, has_supervised));
+            plan.shared(Anchor::sweep(state, &names, has_supervised, Duration::ZERO));
         }
         Ok(plan)
     }
@@ -306,7 +306,7 @@ impl Embedded {
     /// The supervisor's own traces of an app.
     fn discard(state: &AppState) -> Option<Step> {
         let paths = state.leftovers.clone();
-        (!paths.is_empty()).then_some(Step::Discard { paths })
+        (!paths.is_empty()).then(|| Step::discard(paths))
     }
 
     fn receipt(&self, service: &Service, text: &str, options: &Install) -> Receipt {
@@ -346,7 +346,11 @@ impl Embedded {
         }
         steps.extend(Self::discard(app));
         if self.anchor.is_some() {
-            steps.extend(Anchor::sweep(state, &[name], false));
+            // Instances of others see by themselves that it is gone, and end.
+            let is_everybodys = receipt.is_everybodys;
+            let patience = timeout + SLACK;
+            let patience = if is_everybodys { patience } else { Duration::ZERO };
+            steps.extend(Anchor::sweep(state, &[name], false, patience));
         }
         let folders = state.scope.record.folders.iter().rev();
         let folders = folders.filter(|folder| !store.root().starts_with(folder));

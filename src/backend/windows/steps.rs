@@ -1,6 +1,6 @@
 //! The steps that install, start and remove what begins an app.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use super::{Anchor, AppState, Kind, place};
 use crate::{
@@ -57,9 +57,9 @@ impl Anchor {
     }
 
     /// Removes versions of our own program that no app needs any more. `gone`: those that need none from now on; `here`: whether the
-    /// one of now is needed.
-    pub fn sweep(state: &State, gone: &[&str], is_here: bool) -> Option<Step> {
-        state.scope.place.sweep(&|app| !gone.contains(&app), is_here)
+    /// one of now is needed; `patience`: with those who run one still.
+    pub fn sweep(state: &State, gone: &[&str], is_here: bool, patience: Duration) -> Option<Step> {
+        state.scope.place.sweep(&|app| !gone.contains(&app), is_here, patience)
     }
 
     /// Refuses what cannot be installed as it is meant.
