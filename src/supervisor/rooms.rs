@@ -82,3 +82,89 @@ pub(super) fn end_without(record: PathBuf, news: mpsc::Sender<News>) -> io::Resu
     };
     thread.spawn(watch).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{receipt::Store, supervisor::Site};
+
+    fn site(records: Option<Store>) -> Site {
+        Site {
+            runtime: "/home/alice/autoglm-boot/machine/run".into(),
+            logs: "/home/alice/autoglm-boot/machine/log".into(),
+            is_parted: true,
+            records,
+        }
+    }
+
+    #[test]
+    fn an_instance_of_what_the_machine_has_hangs_on_its_record_and_leaves_its_users_records_too() {
+        let rooms = site(Some(Store::new("/machine".into()))).rooms("app");
+        assert_eq!(rooms.record("app"), Some("/machine/apps/app/installed.json".into()));
+        let left = rooms.leftovers("app", &Real);
+        let last: Vec<_> = left.iter().rev().take(4).rev().collect();
+        assert_eq!(
+            last,
+            [
+                Path::new("/home/alice/autoglm-boot/machine/log"),
+                Path::new("/home/alice/autoglm-boot/machine/run"),
+                Path::new("/home/alice/autoglm-boot/machine"),
+                Path::new("/home/alice/autoglm-boot"),
+            ]
+        );
+        assert!(left.contains(&PathBuf::from("/home/alice/autoglm-boot/machine/run/app/lock")));
+
+        let rooms = site(None).rooms("app");
+        assert_eq!(rooms.record("app"), None);
+        let left = rooms.leftovers("app", &Real);
+        assert_eq!(
+            left.last(),
+            Some(&PathBuf::from("/home/alice/autoglm-boot/machine/run"))
+        );
+        assert!(!left.contains(&PathBuf::from("/home/alice/autoglm-boot/machine/run/app/lock")));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "a test makes what it looks at")]
+    fn a_record_that_is_gone_ends_the_app_and_one_that_is_replaced_does_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let record = folder.path().join("installed.json");
+        std::fs::write(&record, "{}").expect("it is writable");
+        let (news, heard) = mpsc::channel();
+        end_without(record.clone(), news).expect("a thread");
+        assert!(heard.recv_timeout(Duration::from_millis(4500)).is_err(), "it is there");
+        std::fs::remove_file(&record).expect("it is ours");
+        let end = heard.recv_timeout(Duration::from_secs(20)).expect("it is gone");
+        assert!(matches!(end, News::Terminate));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "a test makes what it looks at")]
+    fn what_is_cleared_leaves_what_is_somebody_elses() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().join("autoglm-boot");
+        let site = Site {
+            runtime: root.join("machine/run"),
+            logs: root.join("machine/log"),
+            ..site(Some(Store::new("/machine".into())))
+        };
+        let fill = || {
+            let rooms = site.rooms("app");
+            for path in [&rooms.status, &rooms.log, &rooms.log.with_extension("log.1")] {
+                std::fs::create_dir_all(path.parent().expect("it has one")).expect("it is writable");
+                std::fs::write(path, "").expect("it is writable");
+            }
+            rooms
+        };
+        let other = root.join("apps/other");
+        std::fs::create_dir_all(&other).expect("it is writable");
+        fill().clear("app", &Real);
+        assert!(other.is_dir() && !root.join("machine").exists());
+        // Of an own app that is gone there may still be a lock.
+        std::fs::remove_dir(&other).expect("it is ours");
+        let rooms = fill();
+        std::fs::write(session::lock_path(&root), "").expect("it is writable");
+        rooms.clear("app", &Real);
+        assert!(!root.exists());
+    }
+}
