@@ -202,17 +202,6 @@ pub struct Space {
     pub files: Option<u64>,
 }
 
-/// How the privileges of a process are to those that a logon gives the same user, on Windows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Elevation {
-    /// They are these.
-    Same,
-    /// More: an administrator has said so.
-    Raised,
-    /// Less than the user could have.
-    Lowered,
-}
-
 /// Whom a file or a folder on Windows is for, beside the administrators and the system itself: accounts by their names, or their
 /// SIDs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -300,9 +289,9 @@ pub trait Probe: Sync {
     fn session_user(&self) -> Option<String> {
         None
     }
-    /// How our privileges are to those that a logon gives the same user.
-    fn elevation(&self) -> Elevation {
-        Elevation::Same
+    /// Whether we have more privileges than a logon gives the same user: on Windows, of an administrator.
+    fn is_raised(&self) -> bool {
+        false
     }
     /// What somebody has decided about a shortcut of this name in the Startup folder: of the machine's, or of one's own.
     fn approval(&self, _link: &str, _scope: service::Scope) -> io::Result<Option<Vec<u8>>> {

@@ -21,10 +21,7 @@ use std::{
     process::Command,
 };
 
-use autoglm_boot::{
-    platform::{self, Known, known_folder},
-    system::Elevation,
-};
+use autoglm_boot::platform::{self, Known, known_folder};
 use windows::{Home, Other, all_below, soon};
 
 fn system() -> PathBuf {
@@ -518,8 +515,11 @@ fn what_is_for_whoever_logs_on_runs_as_each_users_own_and_leaves_nothing() {
         "{said}"
     );
     // Wine's administrator has been raised, as by "Run as administrator".
-    let is_raised = platform::elevation() == Elevation::Raised;
-    assert_eq!(said.contains("until the next logon it runs with"), is_raised, "{said}");
+    assert_eq!(
+        said.contains("with an administrator's rights until"),
+        platform::is_raised(),
+        "{said}"
+    );
     assert_eq!(home.ask("env/V"), "one");
     assert!(instances().join(r"run\w-all\w-all.json").is_file());
     assert!(instances().join(r"log\w-all\w-all.log").is_file());
@@ -680,7 +680,7 @@ fn what_is_for_whoever_logs_on_stays_apart_from_what_runs_once() {
     everybodys(&home, "task", "");
     let said = home.run(&["install"], 1);
     assert!(
-        said.contains("for whoever logs on") && said.contains("uninstall it first"),
+        said.contains("installed the other way") && said.contains("uninstall it first"),
         "{said}"
     );
     let other = Home::new("w-needs").of_machine();
@@ -697,6 +697,12 @@ fn what_is_for_whoever_logs_on_stays_apart_from_what_runs_once() {
     other.manifest("", bare);
     let said = other.run(&["install"], 1);
     assert!(said.contains("does not tell whose runs"), "{said}");
+    other.manifest("", "[windows]\ntrigger = 'logon'\nelevated = true\n");
+    assert!(
+        other
+            .run(&["install"], 1)
+            .contains("windows.elevated for whoever logs on")
+    );
     assert!(home.answers());
     home.run(&["uninstall"], 0);
 

@@ -49,12 +49,12 @@ pub(super) fn run(context: &mut Context, verb: Control, args: &cli::Control) -> 
     let session = session(context, backend.as_ref(), &name, is_everybodys)?;
     let receipt = receipt()?;
     let live = backend.observe(context.system, &[backend.unit(&name)])?.remove(0);
-    let service = store.service(&name, context.system);
     if is_everybodys && verb != Control::Stop {
-        let is_to_be_elevated = service.as_ref().is_some_and(|service| service.windows.is_elevated);
-        tell_elevation(context, &name, is_to_be_elevated);
+        tell_elevation(context, &name);
     }
-    let readiness = service.map_or(receipt.readiness.clone(), |service| service.readiness);
+    let readiness = store
+        .service(&name, context.system)
+        .map_or(receipt.readiness.clone(), |service| service.readiness);
     let limit = args
         .timeout
         .unwrap_or(Duration::from_millis(receipt.start_timeout_ms) + readiness.settling());

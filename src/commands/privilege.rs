@@ -8,7 +8,7 @@ use crate::{
     exit::{Exit, Failure},
     host,
     service::Scope,
-    system::{Elevation, Probe},
+    system::Probe,
 };
 
 /// Who calls: as receipts have it.
@@ -53,15 +53,12 @@ pub(super) fn need_privilege(context: &Context, scope: Scope) -> Result<(), Fail
 }
 
 /// What is begun here, and not by a logon, has our privileges.
-pub(super) fn tell_elevation(context: &mut Context, name: &str, is_to_be_elevated: bool) {
-    let how = match (context.system.elevation(), is_to_be_elevated) {
-        (Elevation::Raised, false) => "with an administrator's rights: so is this console",
-        (Elevation::Lowered, true) => "without an administrator's rights (windows.elevated): so is this console",
-        _ => return,
-    };
-    context
-        .report
-        .warn(&format!("{name}: until the next logon it runs {how}"));
+pub(super) fn tell_elevation(context: &mut Context, name: &str) {
+    if context.system.is_raised() {
+        context.report.warn(&format!(
+            "{name}: started from this console it runs with an administrator's rights until it is started anew; after the next logon it does not"
+        ));
+    }
 }
 
 /// The same command is for root.

@@ -9,9 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    Cmd, Elevation, Entry, EntryKind, Folders, Lock, Output, Probe, Role, Share, Space, System, User, staging,
-};
+use super::{Cmd, Entry, EntryKind, Folders, Lock, Output, Probe, Role, Share, Space, System, User, staging};
 use crate::{
     health::{self, Asker},
     platform::{self, Signal},
@@ -113,8 +111,8 @@ impl Probe for Real {
         platform::session_user()
     }
 
-    fn elevation(&self) -> Elevation {
-        platform::elevation()
+    fn is_raised(&self) -> bool {
+        platform::is_raised()
     }
 
     fn approval(&self, link: &str, scope: service::Scope) -> io::Result<Option<Vec<u8>>> {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Anchor, Live, tasks};
+use super::{Anchor, AppState, Live, tasks};
 use crate::{
     backend::{State, Wanted},
     exit::{Exit, Failure},
@@ -120,6 +120,32 @@ impl Anchor {
             );
             return Err(Failure::new(Exit::Failed, message)
                 .repair("wait for its address with dependencies.wait_for in place of requires"));
+        }
+        Ok(())
+    }
+
+    /// Refuses what is for whoever logs on where it could not be kept apart: from what it was, and from who it is for.
+    pub(super) fn refuse_everybodys(&self, service: &Service, app: &AppState) -> Result<(), Failure> {
+        let no = |message: &str, repair: String| {
+            let message = format!("{}: {message}\nNothing was changed.", service.name);
+            Err(Failure::new(Exit::Failed, message).repair(repair))
+        };
+        let is_everybodys = service.is_everybodys();
+        if app.service().is_some_and(|old| old.is_everybodys() != is_everybodys) {
+            return no(
+                "it runs once for the machine, or for whoever logs on, and is installed the other way: what runs would not be found any more",
+                format!(
+                    "uninstall it first: autoglm-boot uninstall {} {}",
+                    service.name,
+                    self.scope.flag()
+                ),
+            );
+        }
+        if is_everybodys && service.windows.is_elevated {
+            return no(
+                "windows.elevated for whoever logs on: a supervisor with all privileges would write its log where everything that runs as that user can put something else",
+                "leave windows.elevated out; or trigger = \"boot\", where only administrators write".into(),
+            );
         }
         Ok(())
     }

@@ -92,18 +92,7 @@ impl Anchor {
                 "put the change into the manifest, or overwrite it with --force",
             );
         }
-        let is_everybodys = service.is_everybodys();
-        if app.service().is_some_and(|old| old.is_everybodys() != is_everybodys) {
-            let now = if is_everybodys {
-                "for whoever logs on"
-            } else {
-                "once for the machine"
-            };
-            return no(
-                format!("it would run {now}, and is installed otherwise: what runs would not be found any more"),
-                "uninstall it first (autoglm-boot uninstall NAME --system)",
-            );
-        }
+        self.refuse_everybodys(service, app)?;
         self.refuse_bare(service)?;
         let was_bare = app.service().is_some_and(|old| self.is_bare(old));
         if app.receipt.is_some() && app.live.is_up() && !options.start && was_bare != self.is_bare(service) {
@@ -117,7 +106,7 @@ impl Anchor {
                 format!("we run as {own}, but {session} has logged on: it would start when {own} does"),
                 "run it as the user who logs on, in a console that is not elevated as somebody else",
             ),
-            Some((own, session)) if is_everybodys && options.start => no(
+            Some((own, session)) if service.is_everybodys() && options.start => no(
                 format!("we run as {own}, but {session} has logged on: what is started now would be {own}'s instance"),
                 "add --no-start: it is started for whoever logs on next",
             ),

@@ -39,7 +39,7 @@ pub(super) fn tell(
         }
         let is_as_before = app.live.is_up() && app.service() == Some(&wanted.service) && !options.restart;
         if wanted.service.is_everybodys() && options.start && !is_as_before {
-            tell_elevation(context, name, wanted.service.windows.is_elevated);
+            tell_elevation(context, name);
         }
         if let Some(decided) = backend.decided(app).filter(|_| !options.force) {
             context.report.warn(&format!(

@@ -2,7 +2,7 @@
 
 use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
-use crate::system::{Elevation, Folders, Share};
+use crate::system::{Folders, Share};
 
 /// What tells others of a lock: here the kernel does.
 #[derive(Debug)]
@@ -33,9 +33,9 @@ pub fn session_user() -> Option<String> {
     None
 }
 
-/// There is one kind of root.
-pub fn elevation() -> Elevation {
-    Elevation::Same
+/// A logon takes nothing from root.
+pub fn is_raised() -> bool {
+    false
 }
 
 /// There is no Startup folder.

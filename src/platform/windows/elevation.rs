@@ -5,36 +5,29 @@ use std::os::windows::io::{AsRawHandle as _, FromRawHandle as _, OwnedHandle};
 use windows_sys::Win32::{
     Security::{
         GetTokenInformation, TOKEN_ELEVATION_TYPE, TOKEN_QUERY, TokenElevationType, TokenElevationTypeDefault,
-        TokenElevationTypeFull, TokenElevationTypeLimited,
+        TokenElevationTypeFull,
     },
     System::Threading::{GetCurrentProcess, OpenProcessToken},
 };
 
-use crate::system::Elevation;
-
-/// Ours (`TOKEN_ELEVATION_TYPE`). Where User Account Control is off, and for the built-in administrator, there is one token only.
+/// Whether we have the larger one (`TOKEN_ELEVATION_TYPE`). Where User Account Control is off, and for the built-in administrator, there is one token only.
 #[allow(unsafe_code)]
-pub fn elevation() -> Elevation {
+pub fn is_raised() -> bool {
     let mut kind: TOKEN_ELEVATION_TYPE = TokenElevationTypeDefault;
     let mut bytes = u32::try_from(size_of_val(&kind)).unwrap_or_default();
     let mut token = std::ptr::null_mut();
     // SAFETY: the handle of our own process needs no closing, the token's is ours; the room is as large as it is said to be.
     unsafe {
         if OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &raw mut token) == 0 {
-            return Elevation::Same;
+            return false;
         }
         let token = OwnedHandle::from_raw_handle(token);
         let (room, length) = ((&raw mut kind).cast(), bytes);
         if GetTokenInformation(token.as_raw_handle(), TokenElevationType, room, length, &raw mut bytes) == 0 {
-            return Elevation::Same;
+            return false;
         }
     }
-    #[allow(non_upper_case_globals)]
-    match kind {
-        TokenElevationTypeFull => Elevation::Raised,
-        TokenElevationTypeLimited => Elevation::Lowered,
-        _ => Elevation::Same,
-    }
+    kind == TokenElevationTypeFull
 }
 
 #[cfg(test)]
@@ -45,6 +38,6 @@ mod tests {
     #[test]
     fn who_is_no_administrator_is_not_raised() {
         let is_administrator = crate::platform::euid() == 0;
-        assert!(is_administrator || elevation() != Elevation::Raised);
+        assert!(is_administrator || !is_raised());
     }
 }
