@@ -28,9 +28,9 @@ pub mod crew;
 pub mod environment;
 mod keeper;
 pub mod log;
-mod rooms;
 pub mod state;
 pub mod tail;
+mod traces;
 mod vitals;
 
 use keeper::Keeper;
@@ -182,7 +182,7 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
             .map_err(failed(&format!("cannot listen at {}", notify.display())))?;
     }
     if let Some(record) = rooms.record(&service.name).filter(|_| stage == Stage::Background) {
-        rooms::end_without(record, sender.clone()).map_err(failed("cannot watch its record"))?;
+        traces::end_without(record, sender.clone()).map_err(failed("cannot watch its record"))?;
     }
     let (reader, writer) = std::io::pipe().map_err(failed("cannot make a pipe"))?;
     let sink = sink(service, rooms, stage, Arc::clone(&listeners))?;
@@ -197,7 +197,7 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
     listeners.end(FAREWELL);
     let _ = system.remove(&notify); // a socket that nobody serves does no harm
     let record = rooms.record(&service.name).filter(|_| stage == Stage::Background);
-    let is_uninstalled = record.is_some_and(|record| rooms::is_gone(system, &record));
+    let is_uninstalled = record.is_some_and(|record| traces::is_gone(system, &record));
     leave(rooms, ended, stage, system, lock);
     if is_uninstalled {
         rooms.clear(&service.name, system);
