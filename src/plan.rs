@@ -119,6 +119,9 @@ pub enum Step {
     Discard {
         /// What may be there of it.
         paths: Vec<PathBuf>,
+        /// How long to wait for those who hold it, on Windows; what is held then, is left.
+        #[serde(default)]
+        patience: Duration,
     },
     /// Removes a folder if it is empty by then.
     Rmdir {
@@ -304,6 +307,12 @@ impl Step {
             Self::OnRollback(_) => true,
             _ => false,
         }
+    }
+
+    /// Removes what is worth nothing without the app, and waits for nobody.
+    pub fn discard(paths: Vec<PathBuf>) -> Self {
+        let patience = Duration::ZERO;
+        Self::Discard { paths, patience }
     }
 
     /// A command that is only run if something holds by then.

@@ -80,6 +80,9 @@ pub struct Receipt {
     /// Where something earlier was left running (`--no-start`): when that became active, on the monotonic clock.
     #[serde(default)]
     pub restart_due: Option<Duration>,
+    /// Whether whoever logs on to Windows has an instance of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_everybodys: bool,
     /// Folders that were made for it to write to, outermost first: removed with it where they are empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub made: Vec<PathBuf>,
@@ -139,6 +142,7 @@ impl Receipt {
             history: Vec::new(),
             program: None,
             restart_due: None,
+            is_everybodys: service.is_everybodys(),
             made: Vec::new(),
         }
     }

@@ -32,6 +32,13 @@ impl Scope {
     }
 }
 
+impl Service {
+    /// Whether whoever logs on to Windows has an instance of its own: the machine has it, and nobody in particular runs it.
+    pub fn is_everybodys(&self) -> bool {
+        self.scope == Scope::System && self.run_as == RunAs::Invoker && self.windows.trigger == Trigger::Logon
+    }
+}
+
 /// The system an app runs on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -49,7 +49,7 @@ impl<'a> Session<'a> {
             store,
             lock: None,
         };
-        session.lock = Some(session.take_lock(report)?);
+        session.lock = Some(session.take_lock(backend.scope(), report)?);
         let found = journal::find(session.state(), system).map_err(|error| {
             Failure::new(
                 Exit::UndoIncomplete,
@@ -62,6 +62,25 @@ impl<'a> Session<'a> {
             apply::recover(&session, planner.as_ref(), found, report)?;
         }
         journal::sweep(session.state(), system).map_err(|error| denied(session.state(), &error))?;
+        Ok(session)
+    }
+
+    /// The same for a run that only starts or stops the user's own instance of what the machine has: under a lock in the rooms of
+    /// that, since the machine's records are not the user's to write.
+    pub fn of_instance(
+        system: &'a dyn System,
+        backend: &'a dyn Backend,
+        rooms: PathBuf,
+        report: &mut Report,
+    ) -> Result<Self, Failure> {
+        let mut session = Self {
+            system,
+            backend,
+            created: Vec::new(),
+            store: Store::new(rooms),
+            lock: None,
+        };
+        session.lock = Some(session.take_lock(Scope::User, report)?);
         Ok(session)
     }
 
@@ -99,19 +118,11 @@ impl<'a> Session<'a> {
 
     /// What stays behind here is empty and harmless; the run itself has ended well or said why not.
     fn tidy(&mut self) {
-        let lock_path = self.lock_path();
-        let is_bare = self.system.list(self.state()).is_ok_and(|entries| {
-            entries
-                .iter()
-                .all(|entry| *entry == lock_path || is_empty_apps(self.system, entry))
-        });
-        if !is_bare {
+        if !is_unused(self.system, self.state()) {
             return;
         }
-        let _ = self.system.remove_folder(&self.store.apps());
-        let _ = self.system.remove(&lock_path);
-        self.lock = None; // on Windows a file is there as long as somebody holds it
-        let _ = self.system.remove_folder(self.state());
+        let lock = self.lock.take();
+        remove_root(self.system, self.state(), lock);
         for folder in self.created.iter().rev() {
             let _ = self.system.remove_folder(folder);
         }
@@ -121,11 +132,11 @@ impl<'a> Session<'a> {
         lock_path(self.state())
     }
 
-    fn take_lock(&mut self, report: &mut Report) -> Result<Lock, Failure> {
+    fn take_lock(&mut self, scope: Scope, report: &mut Report) -> Result<Lock, Failure> {
         let path = self.lock_path();
         let start = self.system.monotonic();
         loop {
-            match self.try_lock(&path) {
+            match self.try_lock(&path, scope) {
                 Ok(Some(lock)) => return Ok(lock),
                 Ok(None) => {}
                 // The run before us removes the folder with its last app, at this moment.
@@ -153,8 +164,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn try_lock(&mut self, path: &Path) -> io::Result<Option<Lock>> {
-        let made = make_root(self.system, self.store.root(), self.backend.scope())?;
+    fn try_lock(&mut self, path: &Path, scope: Scope) -> io::Result<Option<Lock>> {
+        let made = make_root(self.system, self.store.root(), scope)?;
         self.created.extend(made);
         self.system.lock(path)
     }
@@ -165,6 +176,31 @@ impl Drop for Session<'_> {
         if self.lock.is_some() {
             self.tidy();
         }
+    }
+}
+
+/// Whether the folder of a scope's records holds nothing but its lock.
+fn is_unused(system: &dyn System, root: &Path) -> bool {
+    let lock = lock_path(root);
+    let is_nothing = |entry: &PathBuf| *entry == lock || is_empty_apps(system, entry);
+    system.list(root).is_ok_and(|entries| entries.iter().all(is_nothing))
+}
+
+fn remove_root(system: &dyn System, root: &Path, lock: Option<Lock>) {
+    let _ = system.remove_folder(&Store::new(root.into()).apps());
+    let _ = system.remove(&lock_path(root));
+    drop(lock); // on Windows a file is there as long as somebody holds it
+    let _ = system.remove_folder(root);
+}
+
+/// Removes the folder of a scope's records where it holds nothing, and nobody is at work there.
+pub fn remove_unused(system: &dyn System, root: &Path) {
+    let is_there = matches!(system.entry(root), Ok(Some(_)));
+    if is_there
+        && is_unused(system, root)
+        && let Ok(Some(lock)) = system.lock(&lock_path(root))
+    {
+        remove_root(system, root, Some(lock));
     }
 }
 

@@ -166,6 +166,9 @@ pub struct Status {
     pub version: Option<String>,
     /// Whose service manager.
     pub scope: Option<Scope>,
+    /// Whose instance is told of, where whoever logs on has one: others' are not seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_of: Option<String>,
     /// The native name.
     pub unit: String,
     /// The file it was read from.
@@ -216,6 +219,7 @@ pub fn judge(name: &str, seen: &Seen) -> Status {
         output: live.output.clone(),
         version: seen.receipt.and_then(|receipt| receipt.version.clone()),
         scope: seen.receipt.map(|receipt| receipt.scope),
+        instance_of: None, // who asks is not seen in it
         unit: live.unit.clone(),
         fragment: live.fragment.clone(),
         drop_ins: live.drop_ins.clone(),

@@ -289,6 +289,10 @@ pub trait Probe: Sync {
     fn session_user(&self) -> Option<String> {
         None
     }
+    /// Whether we have more privileges than a logon gives the same user: on Windows, of an administrator.
+    fn is_raised(&self) -> bool {
+        false
+    }
     /// What somebody has decided about a shortcut of this name in the Startup folder: of the machine's, or of one's own.
     fn approval(&self, _link: &str, _scope: service::Scope) -> io::Result<Option<Vec<u8>>> {
         Ok(None)
@@ -380,6 +384,14 @@ pub trait System: Probe {
     }
     /// Removes a folder if it is empty; says whether it is gone.
     fn remove_folder(&self, path: &Path) -> io::Result<bool>;
+    /// Removes a file, a link, or a folder if it is empty; nothing there is well.
+    fn discard(&self, path: &Path) -> io::Result<()> {
+        match self.entry(path)?.map(|entry| entry.kind) {
+            Some(EntryKind::Folder) => self.remove_folder(path).map(drop),
+            Some(_) => self.remove(path),
+            None => Ok(()),
+        }
+    }
     /// Runs a command that changes something. Gives up waiting for it on an interrupt, unless `steadfast`.
     fn run(&self, cmd: &Cmd, steadfast: bool) -> io::Result<Output>;
     /// Starts a command that goes on without us; returns what it said before it let go of its output.

@@ -9,6 +9,7 @@ use autoglm_boot::{
     check::{Checked, Wish, check},
     exit::Exit,
     manifest::{Problems, read_for},
+    render,
     service::{Method, Os, Probe, RunAs, Scope, Service, StartType, Trigger},
     system::{Entry, EntryKind},
 };
@@ -228,6 +229,39 @@ fn what_does_not_fit_together_is_refused() {
     let linux = Wish { os: Os::Linux, ..HERE };
     let problems = check(&manifest, &linux, &machine(0)).unwrap_err();
     assert!(problems.to_string().contains("starts nothing at boot"), "{problems}");
+}
+
+/// Of what the machine has for whoever logs on there is an instance for each: no two of them write one file, nor keep each other
+/// from running.
+#[test]
+fn what_is_for_whoever_logs_on_is_nobodys_in_particular() {
+    let machines = Wish {
+        scope: Some(Scope::System),
+        ..ELSEWHERE
+    };
+    let logon = "windows.trigger = 'logon'\n";
+    let file = format!("{logon}logging.file = 'C:\\srv\\one.log'\n");
+    refused("user = -", &file, &machines, "several users would write into one file");
+    assert!(service("user = 'alice'", &file, &ELSEWHERE).logging.file.is_some());
+    let boot = "logging.file = 'C:\\srv\\one.log'\n";
+    assert!(service("", boot, &machines).logging.file.is_some());
+    for (user, more, wish, is_everybodys) in [
+        ("user = -", logon, machines, true),
+        ("user = -", "windows.method = 'startup-folder'\n", machines, true),
+        ("user = 'alice'", logon, ELSEWHERE, false),
+        ("", "", machines, false),
+    ] {
+        let service = service(user, more, &wish);
+        assert_eq!(service.is_everybodys(), is_everybodys, "{user} {more}");
+        let task = render::task(&service, render::windows::PROGRAM).unwrap().text;
+        let policy = if is_everybodys { "Parallel" } else { "IgnoreNew" };
+        assert!(task.contains(&format!("<MultipleInstancesPolicy>{policy}<")), "{task}");
+        assert_eq!(
+            task.contains("<GroupId>S-1-5-32-545</GroupId>"),
+            is_everybodys,
+            "{task}"
+        );
+    }
 }
 
 #[test]

@@ -30,6 +30,8 @@ struct Left<'a> {
     state: (&'a str, &'a str),
     method: Method,
     lines: &'a str,
+    /// What the app said last.
+    said: &'a str,
 }
 
 /// Registered, and stopped by hand after a run that ended well.
@@ -39,6 +41,7 @@ const WELL: Left = Left {
     state: ("inactive", ""),
     method: Method::Task,
     lines: "",
+    said: "",
 };
 
 fn host(look: &Recorded) -> Host {
@@ -117,7 +120,7 @@ fn found(mut look: Recorded, left: Left) -> Vec<Finding> {
         &backend,
         source,
         &app,
-        (ending, Vec::new()),
+        (ending, left.said.lines().map(str::to_owned).collect()),
     ))
 }
 
@@ -287,6 +290,45 @@ fn what_nothing_starts_any_more_is_found() {
     let mut look = recorded();
     look.approval = Some(vec![2, 0, 0, 0]);
     assert_eq!(found(look, shortcut), []);
+}
+
+/// No command of Linux, no setting that is without effect, no word of systemd.
+#[test]
+fn what_an_app_says_itself_is_repaired_as_on_windows() {
+    let file = "Traceback\nOSError: [Errno 24] Too many open files: 'x'\n";
+    for (said, id, repair) in [
+        (
+            "EOFError: EOF when reading a line\n",
+            "waits-for-terminal",
+            "its standard input is empty",
+        ),
+        (file, "too-many-files", "close what it does not need"),
+        (
+            "RuntimeError: can't start new thread\n",
+            "too-many-tasks",
+            "fewer threads",
+        ),
+    ] {
+        let left = Left {
+            state: ("failed", "exit-code"),
+            said,
+            ..WELL
+        };
+        let found = found(recorded(), left);
+        let finding = found.iter().find(|finding| finding.id == id);
+        let finding = finding.unwrap_or_else(|| panic!("{id}: {found:#?}"));
+        let text = finding.to_string();
+        assert!(text.contains(repair), "{text}");
+        for word in ["systemd", "sudo", "sed ", "install -m"] {
+            assert!(!text.contains(word), "{word}: {text}");
+        }
+    }
+    let lines = "service.environment = { API_TOKEN = \"hidden\" }\n";
+    let finding = only(Left { lines, ..WELL }, "secret-in-manifest", "API_TOKEN", "icacls");
+    let text = finding.to_string();
+    for word in ["systemd", "install -m", "hidden", "/dev/null"] {
+        assert!(!text.contains(word), "{word}: {text}");
+    }
 }
 
 #[test]

@@ -434,7 +434,7 @@ fn what_a_kill_left_of_the_last_steps_is_done_by_the_next_run() {
     let journal = |file: &Path, is_committed: bool| {
         let mut plan = Plan::default();
         let paths = vec![file.to_path_buf()];
-        plan.of("gone", [Step::Discard { paths }.finally()]);
+        plan.of("gone", [Step::discard(paths).finally()]);
         let intent = Intent::new("uninstall", &["gone".into()], "embedded", plan, &Real).unwrap();
         let journal = Journal::write(&records, &intent, &Real).unwrap();
         let marks = [Mark::Begun(0), Mark::Committed];

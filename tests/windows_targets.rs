@@ -22,7 +22,7 @@ use std::{
 };
 
 use autoglm_boot::platform::{self, Known, known_folder};
-use windows::{Home, all_below, soon};
+use windows::{Home, Other, all_below, soon};
 
 fn system() -> PathBuf {
     known_folder(Known::System).unwrap()
@@ -681,6 +681,247 @@ fn an_app_comes_under_our_supervisor_and_leaves_it_again() {
     assert!(is_empty(&tasks), "{:?}", all_below(&tasks));
 }
 
+/// What the user has of everybody's instances.
+fn instances() -> PathBuf {
+    windows::records().join("machine")
+}
+
+/// All three processes of the app: each writes its number once it runs.
+#[track_caller]
+fn whole_tree(home: &Home) -> Vec<u32> {
+    soon("all three have written their numbers", || home.tree().len() == 3);
+    home.tree()
+}
+
+fn everybodys(home: &Home, method: &str, more: &str) {
+    home.manifest(more, &format!("[windows]\nmethod = '{method}'\ntrigger = 'logon'\n"));
+}
+
+#[test]
+fn what_is_for_whoever_logs_on_runs_as_each_users_own_and_leaves_nothing() {
+    let Some(tasks) = double() else { return };
+    let home = Home::new("w-all").of_machine();
+    everybodys(&home, "task", "environment = { V = 'one' }");
+    let said = home.run(&["install", "--dry-run"], 0);
+    for part in [
+        r"share   C:\ProgramData\autoglm-boot\apps\w-all\installed.json with all, to be read",
+        "<GroupId>S-1-5-32-545</GroupId>",
+        "<MultipleInstancesPolicy>Parallel<",
+        "supervisor start --system w-all",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(is_empty(&tasks) && of_machine().is_empty() && windows::left().is_empty());
+    let said = home.run(&["install"], 0);
+    assert!(
+        said.contains("(system scope, task)") && said.contains("w-all: installed and ready"),
+        "{said}"
+    );
+    // Wine's administrator has been raised, as by "Run as administrator".
+    assert_eq!(
+        said.contains("with an administrator's rights until"),
+        platform::is_raised(),
+        "{said}"
+    );
+    assert_eq!(home.ask("env/V"), "one");
+    assert!(instances().join(r"run\w-all\w-all.json").is_file());
+    assert!(instances().join(r"log\w-all\w-all.log").is_file());
+    assert!(home.run(&["install"], 0).contains("unchanged"));
+    home.run(&["install", "--check"], 0);
+
+    let said = home.run(&["status"], 0);
+    for part in [
+        "w-all: ready",
+        "(system scope)",
+        "at logon",
+        "instance  of ",
+        "those of others are not seen",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&home.run(&["status", "--json"], 0)).unwrap();
+    let own = platform::own_account().unwrap().name;
+    assert_eq!(json["apps"][0]["instance_of"], own);
+    assert!(home.run(&["list"], 0).contains("w-all: ready"));
+    assert!(home.run(&["doctor", "w-all"], 0).contains("nothing found"));
+
+    // Crashes, stops and starts are of this instance; the Task Scheduler is not asked to run a group's task.
+    let tree = whole_tree(&home);
+    windows::kill(tree[0]);
+    soon("it is started again", || {
+        home.answers() && tree.iter().all(|&pid| !windows::is_alive(pid))
+    });
+    soon("it is ready", || home.status() == 0);
+    let said = home.run(&["stop"], 0);
+    assert!(said.contains("it starts again at logon") && !home.answers(), "{said}");
+    assert!(home.run(&["status"], 3).contains("stopped"));
+    home.run(&["start"], 0);
+    home.run(&["restart"], 0);
+    assert!(home.run(&["logs"], 0).contains("restart"), "{}", home.run(&["logs"], 0));
+    let calls = fs::read_to_string(tasks.join("calls")).unwrap();
+    assert!(!calls.contains("/run"), "{calls}");
+
+    // An update is a transaction, and an earlier version comes back.
+    everybodys(&home, "task", "environment = { V = 'two' }");
+    assert!(home.run(&["install"], 0).contains("updated and ready"));
+    assert_eq!(home.ask("env/V"), "two");
+    home.manifest_of(
+        &format!("['./tree', '{}', 'pids']", home.port()),
+        "environment = { V = 'three' }\nstart_timeout = '3s'",
+        "[readiness]\ntcp = '127.0.0.1:9'\n[windows]\ntrigger = 'logon'\n",
+    );
+    let said = home.run(&["install"], 1);
+    assert!(said.contains("the earlier version is back"), "{said}");
+    assert_eq!(home.ask("env/V"), "two");
+    home.run(&["rollback"], 0);
+    assert_eq!(home.ask("env/V"), "one");
+    assert!(home.run(&["history"], 0).starts_with("3 (installed)"));
+    let said = home.run(&["uninstall"], 0);
+    assert!(!said.contains("in use"), "{said}");
+    assert!(!home.answers());
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+    assert!(is_empty(&tasks), "{:?}", all_below(&tasks));
+}
+
+/// Wine tells users by their profiles; what a plain user may not do, it does not show.
+#[test]
+fn each_user_has_an_instance_which_ends_by_itself_once_the_app_is_uninstalled() {
+    let Some(alice) = Other::new("w-alice") else { return };
+    let home = Home::new("w-users").of_machine();
+    everybodys(&home, "startup-folder", "");
+    home.run(&["install"], 0);
+    let ours = whole_tree(&home);
+    let of_alice = |verb: &str, code| alice.run(&[verb, "w-users", "--system"], code);
+    let said = of_alice("status", 3);
+    assert!(
+        said.contains("w-users: stopped") && said.contains("w-alice; whoever"),
+        "{said}"
+    );
+    of_alice("stop", 0);
+    assert_eq!(home.tree(), ours, "it is another's");
+    assert!(!alice.records().exists(), "{:?}", all_below(&alice.records()));
+    home.run(&["stop"], 0);
+
+    of_alice("start", 0);
+    let said = of_alice("status", 0);
+    assert!(said.contains("w-users: ready"), "{said}");
+    assert!(home.run(&["status"], 3).contains("stopped"));
+    home.run(&["stop"], 0);
+    assert!(home.answers(), "it is hers");
+    of_alice("restart", 0);
+    let tree = whole_tree(&home);
+    assert!(alice.records().join(r"machine\log\w-users\w-users.log").is_file());
+
+    // Her instance holds our program for a moment.
+    let said = home.run(&["uninstall"], 0);
+    assert!(!said.contains("kept for now"), "{said}");
+    assert!(tree.iter().all(|&pid| !windows::is_alive(pid)), "{tree:?}");
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+    soon("her rooms are gone", || !alice.records().exists());
+    of_alice("status", 4);
+}
+
+#[test]
+fn from_the_common_startup_folder_it_is_begun_for_whoever_logs_on() {
+    let home = Home::new("w-common").of_machine();
+    everybodys(&home, "startup-folder", "");
+    let link = known_folder(Known::CommonStartup).unwrap().join("w-common.lnk");
+    let said = home.run(&["install", "--no-start"], 0);
+    assert!(said.contains("installed, not started") && link.exists(), "{said}");
+    assert_eq!(windows::left(), Vec::<PathBuf>::new(), "nobody has an instance yet");
+    assert!(home.run(&["status"], 3).contains("stopped"));
+    let before = Command::new("cmd")
+        .args(["/d", "/c", "start", "/wait", ""])
+        .arg(&link)
+        .status()
+        .unwrap();
+    assert!(before.success());
+    soon("it answers", || home.answers());
+    soon("it is ready", || home.status() == 0);
+
+    // A second of the same user is refused by our supervisor itself.
+    assert!(home.run(&["install"], 0).contains("unchanged"));
+    let tree = whole_tree(&home);
+    Command::new("cmd")
+        .args(["/d", "/c", "start", "/wait", ""])
+        .arg(&link)
+        .status()
+        .unwrap();
+    assert_eq!(home.tree(), tree);
+
+    // Beside it an app of the user's own, of the same name.
+    let own = Home::new("w-common");
+    own.manifest("", "[windows]\nmethod = 'startup-folder'\n");
+    own.run(&["install"], 0);
+    assert!(own.answers() && home.answers());
+    let said = own.run(&["status"], 0);
+    assert!(said.contains("(user scope)") && !said.contains("instance"), "{said}");
+    assert!(home.run(&["status"], 0).contains("(system scope)"));
+    own.run(&["uninstall"], 0);
+    assert!(!own.answers() && home.answers());
+    assert_eq!(home.status(), 0);
+
+    platform::set_approval("w-common.lnk", true, Some(&[3, 0, 0, 0])).unwrap();
+    assert!(home.run(&["status"], 0).contains("not enabled"));
+    assert!(home.run(&["install"], 0).contains("stays so"));
+    home.run(&["install", "--force"], 0);
+    assert_eq!(platform::approval("w-common.lnk", true).unwrap(), None);
+    home.run(&["uninstall"], 0);
+    assert!(!link.exists() && !home.answers());
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn what_is_for_whoever_logs_on_stays_apart_from_what_runs_once() {
+    let Some(tasks) = double() else { return };
+    let home = Home::new("w-apart").of_machine();
+    home.manifest("user = 'SYSTEM'", "");
+    home.run(&["install"], 0);
+    everybodys(&home, "task", "");
+    let said = home.run(&["install"], 1);
+    assert!(
+        said.contains("installed the other way") && said.contains("uninstall it first"),
+        "{said}"
+    );
+    let other = Home::new("w-needs").of_machine();
+    other.manifest(
+        "",
+        "[dependencies]\nrequires = ['w-apart']\n[windows]\ntrigger = 'logon'\n",
+    );
+    let said = other.run(&["install"], 1);
+    assert!(said.contains("neither would see the other"), "{said}");
+    other.manifest("", "[windows]\ntrigger = 'logon'\n[logging]\nfile = 'one.log'\n");
+    let said = other.run(&["install"], 2);
+    assert!(said.contains("several users would write into one file"), "{said}");
+    let bare = "[windows]\ntrigger = 'logon'\nsupervised = false\n";
+    other.manifest("", bare);
+    let said = other.run(&["install"], 1);
+    assert!(said.contains("does not tell whose runs"), "{said}");
+    other.manifest("", "[windows]\ntrigger = 'logon'\nelevated = true\n");
+    assert!(
+        other
+            .run(&["install"], 1)
+            .contains("windows.elevated for whoever logs on")
+    );
+    assert!(home.answers());
+    home.run(&["uninstall"], 0);
+
+    // One that fails at once leaves nothing, here or there.
+    other.manifest_of(
+        &format!("['./tree', '{}', 'pids']", other.port()),
+        "start_timeout = '2s'",
+        "[readiness]\ntcp = '127.0.0.1:9'\n[windows]\ntrigger = 'logon'\n",
+    );
+    let said = other.run(&["install"], 1);
+    assert!(said.contains("nothing is left of it"), "{said}");
+    assert_eq!(of_machine(), Vec::<PathBuf>::new());
+    assert_eq!(windows::left(), Vec::<PathBuf>::new());
+    assert!(is_empty(&tasks), "{:?}", all_below(&tasks));
+}
+
 #[test]
 fn what_cannot_be_installed_is_told_and_nothing_is_changed() {
     let home = Home::new("w-refused");
@@ -692,14 +933,6 @@ fn what_cannot_be_installed_is_told_and_nothing_is_changed() {
     assert!(home.run(&["install"], 1).contains("whether it has done its work"));
     home.manifest_of("['./tree', '9', 'pids']", "", bare);
     assert!(home.run(&["install"], 1).contains("without a probe"));
-    home.manifest("", "[windows]\ntrigger = 'logon'\n");
-    let machine = Home::new("w-refused").of_machine();
-    machine.manifest("", "[windows]\ntrigger = 'logon'\n");
-    let said = machine.run(&["install"], 1);
-    assert!(
-        said.contains("whoever logs on") && said.contains("Nothing was changed"),
-        "{said}"
-    );
     home.manifest("", "[windows]\ntrigger = 'logon'\nelevated = true\n");
     let said = home.run(&["install"], 1);
     for part in [

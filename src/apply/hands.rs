@@ -1,6 +1,6 @@
 //! What does a step.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use super::wait::Waits;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     platform::{self, Signal},
     report::Report,
     session::Session,
-    system::{Cmd, EntryKind, System},
+    system::Cmd,
 };
 
 /// One session's hands, for what one target has planned.
@@ -66,12 +66,9 @@ impl Hands<'_> {
             Step::Rmdir { path } => {
                 system.remove_folder(path).map_err(failed)?;
             }
-            Step::Discard { paths } => {
+            Step::Discard { paths, patience } => {
                 for path in paths {
-                    match discard(system, path) {
-                        Err(error) if platform::is_in_use(&error) => report.note(&held(system, path)),
-                        done => done.map_err(failed)?,
-                    }
+                    self.discard(path, *patience, report).map_err(failed)?;
                 }
             }
             Step::Run { cmd, only_if } => {
@@ -106,6 +103,30 @@ impl Hands<'_> {
         Ok(String::new())
     }
 
+    /// Removes what may be held by somebody, for so long at most; our own program, which we hold ourselves, goes out of the way.
+    fn discard(&self, path: &Path, patience: Duration, report: &mut Report) -> std::io::Result<()> {
+        const LOOK: Duration = Duration::from_millis(200);
+        let system = self.session.system();
+        let start = system.monotonic();
+        loop {
+            match system.discard(path) {
+                Err(error) if platform::is_in_use(&error) => {}
+                done => return done,
+            }
+            if let Some((path, goes)) = system.put_aside(path) {
+                report.note(&aside(&path, goes));
+                return Ok(());
+            }
+            let waited = system.monotonic().saturating_sub(start);
+            if waited >= patience || system.interrupted().is_some() {
+                report.note(&format!("kept for now, it is in use: {}", path.display()));
+                return Ok(());
+            }
+            report.waiting(&format!("{} is in use", path.display()), waited, patience);
+            system.sleep(LOOK);
+        }
+    }
+
     /// A command, for those of its units that the condition holds of; none if it is not to be run.
     fn narrowed(&self, cmd: &Cmd, only_if: Option<&Condition>) -> Result<Option<Cmd>, Failure> {
         let system = self.session.system();
@@ -129,24 +150,13 @@ impl Hands<'_> {
     }
 }
 
-fn discard(system: &dyn System, path: &Path) -> std::io::Result<()> {
-    match system.entry(path)?.map(|entry| entry.kind) {
-        Some(EntryKind::Folder) => system.remove_folder(path).map(drop),
-        Some(_) => system.remove(path),
-        None => Ok(()),
+/// Where our own program is, that was moved out of the way.
+fn aside(path: &Path, goes: bool) -> String {
+    let path = path.display();
+    if goes {
+        return format!("our own program runs: it goes with the next start, from {path}");
     }
-}
-
-/// What is told of a file that is in use: our own program goes out of the way.
-fn held(system: &dyn System, path: &Path) -> String {
-    match system.put_aside(path) {
-        Some((aside, true)) => format!(
-            "our own program runs: it goes with the next start, from {}",
-            aside.display()
-        ),
-        Some((aside, false)) => format!("our own program runs: remove it by hand, it is now {}", aside.display()),
-        None => format!("kept for now, it is in use: {}", path.display()),
-    }
+    format!("our own program runs: remove it by hand, it is now {path}")
 }
 
 /// The step as its error begins: `cannot write /etc/…`.

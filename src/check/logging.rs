@@ -29,7 +29,7 @@ impl Checker<'_> {
                 interval: or(written.interval.as_ref(), 30),
             },
             destination: self.destination(),
-            file: written.file.as_ref().map(|file| self.place(file)),
+            file: self.log_file(),
             max_size: written
                 .max_size
                 .as_ref()
@@ -38,6 +38,19 @@ impl Checker<'_> {
                 u32::try_from(at.value).unwrap_or(u32::MAX)
             }),
         }
+    }
+
+    fn log_file(&mut self) -> Option<std::path::PathBuf> {
+        let written = self.manifest.logging.file.as_ref()?;
+        if self.is_everybodys() {
+            let message = "installed for whoever logs on to Windows, several users would write into one file";
+            self.wrong(
+                message,
+                &written.span,
+                "leave it out: each user's instance has a log of its own",
+            );
+        }
+        Some(self.place(written))
     }
 
     /// What is said of files means files.

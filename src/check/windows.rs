@@ -94,6 +94,13 @@ impl Checker<'_> {
         windows
     }
 
+    /// Whether whoever logs on to Windows has an instance of it.
+    pub(super) fn is_everybodys(&self) -> bool {
+        let method = method(self.manifest, self.method);
+        let is_windows = self.os == crate::service::Os::Windows;
+        is_windows && self.scope == Scope::System && trigger(self.manifest, method, Some(self.scope)) == Trigger::Logon
+    }
+
     /// Whom it runs as on Windows. The task says it; a shortcut is started by whoever logs on.
     pub(super) fn windows_account(&mut self) -> RunAs {
         let service = &self.manifest.service;
@@ -108,7 +115,7 @@ impl Checker<'_> {
             let message = format!("{:?} never logs on", written.value);
             self.wrong(message, &written.span, "leave it out, or use trigger = \"boot\"");
         }
-        if trigger == Trigger::Logon && self.scope == Scope::System {
+        if self.is_everybodys() {
             let message = "installed for the machine, it runs as whoever logs on";
             self.wrong(message, &written.span, "leave it out, or install it with --user");
         }
@@ -140,7 +147,7 @@ impl Checker<'_> {
     }
 
     fn windows_default(&mut self, trigger: Trigger, group: Option<String>) -> RunAs {
-        if trigger == Trigger::Logon && self.scope == Scope::System {
+        if self.is_everybodys() {
             return RunAs::Invoker; // whoever logs on
         }
         let own = self

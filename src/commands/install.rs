@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Context, Outcome, diagnosis, image, manifests, need_privilege};
+use super::{Context, Outcome, diagnosis, image, manifests, need_privilege, tell_elevation};
 use crate::{
     apply::{self, Others},
     backend::{self, Backend, Install, Patience, State, Wanted},
@@ -47,6 +47,12 @@ fn of_files(context: &mut Context, args: &cli::Install, files: &[PathBuf]) -> Ou
     let is_shown = args.dry_run || args.check;
     if !is_shown {
         need_privilege(context, scope).map_err(|failure| {
+            if checked[0].service.is_everybodys() {
+                let message =
+                    "what starts for whoever logs on is the machine's: only an administrator installs it.\nNothing was changed.";
+                let repair = format!("{}\n        or install it for this user only: --user", failure.repair);
+                return Failure::new(Exit::Privilege, message).repair(repair);
+            }
             if context.host.windows.is_some() {
                 let message = "a task that starts at boot is the machine's: `schtasks /create` of it is denied to anybody but an administrator.\nNothing was changed.";
                 return Failure::new(Exit::Privilege, message).repair(backend::windows::tasks::WAYS_OUT);

@@ -40,7 +40,7 @@ mod uninstall;
 mod watch;
 
 use apps::{Installed, backend_of, installed, meant, native, not_installed, scopes};
-use privilege::{act_for, invoker, need_privilege};
+use privilege::{act_for, invoker, need_privilege, tell_elevation};
 
 /// What every verb is given.
 pub struct Context<'a> {

@@ -52,6 +52,15 @@ pub(super) fn need_privilege(context: &Context, scope: Scope) -> Result<(), Fail
     ))
 }
 
+/// What is begun here, and not by a logon, has our privileges.
+pub(super) fn tell_elevation(context: &mut Context, name: &str) {
+    if context.system.is_raised() {
+        context.report.warn(&format!(
+            "{name}: started from this console it runs with an administrator's rights until it is started anew; after the next logon it does not"
+        ));
+    }
+}
+
 /// The same command is for root.
 pub(super) fn for_root(context: &Context, why: &str) -> Failure {
     if context.host.windows.is_some() {

@@ -43,14 +43,14 @@ pub(super) fn run(context: &mut Context, args: &cli::Run) -> Outcome {
 }
 
 fn alone(context: &mut Context, args: &cli::Run, service: &Service) -> Result<Ended, Failure> {
-    let scope = ours(context, service.scope)?;
+    let scope = ours(context, service)?;
     let backend = Embedded::new(&context.host, scope);
     if !args.among {
         for loss in backend.render(service)?.losses {
             context.report.warn(&format!("not expressed as written: {loss}"));
         }
     }
-    let rooms = backend.rooms(context.system, &service.name);
+    let rooms = backend.rooms(context.system, &service.name, Some(service));
     let stage = if args.among { Stage::Among } else { Stage::Foreground };
     serve(context, service, &rooms, stage)
 }
@@ -68,9 +68,10 @@ fn become_anew(context: &Context) -> Result<(), Failure> {
 }
 
 /// In which scope's folders that has its own which is kept in the foreground. On Windows anybody can make a folder of the machine's
-/// records; only an administrator shall.
-fn ours(context: &Context, scope: Scope) -> Result<Scope, Failure> {
-    if context.host.windows.is_none() {
+/// records; only an administrator shall. What is for whoever logs on has its rooms with the user anyway.
+fn ours(context: &Context, service: &Service) -> Result<Scope, Failure> {
+    let scope = service.scope;
+    if context.host.windows.is_none() || service.is_everybodys() {
         return Ok(scope);
     }
     if scope == Scope::User || context.system.euid() != 0 {
@@ -117,8 +118,16 @@ fn together(context: &mut Context, kept: Vec<Kept>) -> Outcome {
             .repair("install one first, or name a manifest: --manifest FILE"));
     };
     let scope = first.scope;
-    let backend = Embedded::new(&context.host, ours(context, scope)?);
-    let rooms = backend.rooms(context.system, &first.name);
+    let backend = Embedded::new(&context.host, ours(context, first)?);
+    let rooms = backend.rooms(context.system, &first.name, Some(first));
+    if kept
+        .iter()
+        .any(|(service, _)| service.is_everybodys() != first.is_everybodys())
+    {
+        let message =
+            "some of these apps are for whoever logs on, and some run once for the machine: one call keeps one of them";
+        return Err(Failure::new(Exit::Usage, message).repair("run them one by one"));
+    }
     let runs = |(service, _): &&Kept| context.system.is_locked(&rooms.of_other(&service.name).lock);
     if let Some((service, _)) = kept.iter().find(runs) {
         return Err(supervisor::runs_already(&service.name));
@@ -158,7 +167,7 @@ pub(super) fn control(context: &mut Context, args: &cli::Supervisor) -> Outcome 
     let scope = args.scope.scope().unwrap_or(Scope::System);
     let backend = Embedded::new(&context.host, scope);
     let service = backend.store().service(name, context.system); // not there while it comes or goes
-    let rooms = backend.rooms(context.system, name);
+    let rooms = backend.rooms(context.system, name, service.as_ref());
     let patience = service
         .as_ref()
         .map_or(Duration::from_secs(90), |service| service.stop_timeout)

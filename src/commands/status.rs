@@ -148,8 +148,9 @@ fn at_once(look: &dyn Probe, backend: &dyn Backend, names: &[&str]) -> Result<Ve
     let is_watching = backend.is_watching(look);
     let answers = glance(look, &lives, &recorded);
     let judged = names.iter().zip(&lives).zip(&recorded).zip(answers);
-    let judged = judged.map(|(((name, live), recorded), answer)| {
-        judge(
+    let judged = judged.map(|(((name, live), recorded), answer)| Status {
+        instance_of: instance_of(look, recorded),
+        ..judge(
             name,
             &Seen {
                 receipt: recorded.receipt.as_ref(),
@@ -163,6 +164,16 @@ fn at_once(look: &dyn Probe, backend: &dyn Backend, names: &[&str]) -> Result<Ve
         )
     });
     Ok(judged.collect())
+}
+
+/// Whose instance is seen, of what whoever logs on has one of: our own.
+fn instance_of(look: &dyn Probe, recorded: &Recorded) -> Option<String> {
+    let own = || look.user(&look.euid().to_string())?.name;
+    recorded
+        .receipt
+        .as_ref()
+        .filter(|receipt| receipt.is_everybodys)
+        .and_then(|_| own())
 }
 
 /// Asks what nobody watches, all at once: an answer that does not come at once is not waited for.
@@ -207,10 +218,11 @@ fn is_out_of_reach(look: &dyn Probe, live: &Live) -> bool {
     live.has_own_network && look.euid() != 0
 }
 
-/// When it is started by itself: on Windows what is a user's starts with a logon.
-pub(super) fn occasion(scope: Scope) -> &'static str {
+/// When it is started by itself: on Windows what is a user's, or everybody's, starts with a logon.
+pub(super) fn occasion(scope: Scope, is_everybodys: bool) -> &'static str {
     match (platform::OS, scope) {
         (Os::Windows, Scope::User) => "logon",
+        _ if is_everybodys => "logon",
         _ => "boot",
     }
 }
@@ -223,7 +235,7 @@ fn page(status: &Status) -> String {
     }
     let mut line = |label: &str, value: String| lines.push(format!("  {label:<10}{value}"));
     if let (Some(scope), Some(manifest)) = (status.scope, &status.manifest) {
-        let occasion = occasion(scope);
+        let occasion = occasion(scope, status.instance_of.is_some());
         let scope = match scope {
             Scope::System => "system",
             Scope::User => "user",
@@ -237,6 +249,12 @@ fn page(status: &Status) -> String {
             } else {
                 "not enabled".into()
             },
+        );
+    }
+    if let Some(user) = &status.instance_of {
+        line(
+            "instance",
+            format!("of {user}; whoever logs on has one, and those of others are not seen"),
         );
     }
     if let Some(version) = &status.version {

@@ -10,7 +10,8 @@ use crate::{
     exit::{Exit, Failure},
     platform,
     receipt::Receipt,
-    session::Session,
+    service::Scope,
+    session::{self, Session},
 };
 
 /// Removes an app's installation; the user's own files stay.
@@ -50,6 +51,9 @@ pub(super) fn run(context: &mut Context, args: &cli::Uninstall) -> Outcome {
     let folders = store.record(context.system).unwrap_or_default().folders;
     let outcome = uninstall(context, &session, &name, args.force);
     session.close(&folders);
+    if context.host.windows.is_some() && backend.scope() == Scope::System {
+        session::remove_unused(context.system, context.host.store(Scope::User).root()); // our own instance was in it
+    }
     outcome
 }
 

@@ -104,6 +104,9 @@ fn lines(patient: &Patient) -> Vec<Finding> {
     files
         .filter_map(|file| {
             let bytes = small_file(patient.look, file)?;
+            if patient.is_on_windows() {
+                return faults_on_windows(file, &bytes);
+            }
             faults_of(file, &bytes)
         })
         .collect()
@@ -127,17 +130,9 @@ fn faults_of(file: &Path, bytes: &[u8]) -> Option<Finding> {
             .run(format!("sed -i '1s/^\\xEF\\xBB\\xBF//' {}", quoted(file)));
         return Some(finding).filter(|_| !rest.is_empty());
     }
-    let faults: Vec<_> = assignments(&text)
-        .filter_map(|(number, line)| Some((number, fault(line)?)))
-        .collect();
+    let faults = faults(&text, true);
     for (number, fault) in &faults {
-        let why = match fault {
-            Fault::Export => "export is for shells: systemd drops the line",
-            Fault::NoAssignment => "there is no = in it",
-            Fault::NoName => "what is before the = is no name of a variable",
-        };
-        // All of it may be a secret, also what is before a =.
-        finding = finding.seen(format!("line {number}: {why}"));
+        finding = finding.seen(told(*number, *fault, "export is for shells: systemd drops the line"));
     }
     let has = |wanted: Fault| faults.iter().any(|(_, fault)| *fault == wanted);
     if has(Fault::Export) {
@@ -156,14 +151,59 @@ fn faults_of(file: &Path, bytes: &[u8]) -> Option<Finding> {
     Some(finding).filter(|finding| !finding.evidence.is_empty())
 }
 
+/// The same, as our supervisor reads it: a backslash is a character, and nobody has sed(1).
+fn faults_on_windows(file: &Path, bytes: &[u8]) -> Option<Finding> {
+    let mut finding = Finding::new(format!("{} does not say what it means to", file.display()));
+    let save = "save it as UTF-8 without a mark: Notepad, Save as, encoding UTF-8";
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return finding
+            .seen("it is UTF-16: it is read as UTF-8")
+            .by_hand(save)
+            .only()
+            .pop();
+    }
+    if let Some(rest) = bytes.strip_prefix(b"\xef\xbb\xbf") {
+        finding = finding
+            .seen("it begins with a byte order mark, which becomes part of the first name")
+            .by_hand(save);
+        return Some(finding).filter(|_| !rest.is_empty());
+    }
+    for (number, fault) in faults(&String::from_utf8_lossy(bytes), false) {
+        finding = finding.seen(told(number, fault, "export is for shells: the line is dropped"));
+        finding = finding.by_hand(match fault {
+            Fault::Export => format!("take export out of line {number}"),
+            Fault::NoAssignment | Fault::NoName => format!("write line {number} as NAME=value, or put a # before it"),
+        });
+    }
+    Some(finding).filter(|finding| !finding.evidence.is_empty())
+}
+
+fn faults(text: &str, has_escapes: bool) -> Vec<(usize, Fault)> {
+    let lines = assignments(text, has_escapes);
+    lines
+        .filter_map(|(number, line)| Some((number, fault(line)?)))
+        .collect()
+}
+
+/// All of it may be a secret, also what is before a =.
+fn told(number: usize, fault: Fault, export: &str) -> String {
+    let why = match fault {
+        Fault::Export => export,
+        Fault::NoAssignment => "there is no = in it",
+        Fault::NoName => "what is before the = is no name of a variable",
+    };
+    format!("line {number}: {why}")
+}
+
 /// The lines that are to set a variable, with their numbers; not those that go on with the one before, nor what is in quotes
 /// over several lines.
-fn assignments(text: &str) -> impl Iterator<Item = (usize, &str)> {
+fn assignments(text: &str, has_escapes: bool) -> impl Iterator<Item = (usize, &str)> {
     let mut goes_on = false;
     let mut quote = None;
     text.lines().enumerate().filter_map(move |(number, line)| {
         let line = line.trim_end_matches('\r');
-        let begins = !std::mem::replace(&mut goes_on, line.ends_with('\\')) && quote.is_none();
+        let goes_on_next = has_escapes && line.ends_with('\\');
+        let begins = !std::mem::replace(&mut goes_on, goes_on_next) && quote.is_none();
         let is_comment = begins && line.trim_start().starts_with(['#', ';']);
         if is_comment {
             goes_on = false;
@@ -172,7 +212,7 @@ fn assignments(text: &str) -> impl Iterator<Item = (usize, &str)> {
             for c in line.chars() {
                 match (quote, c) {
                     _ if escaped => escaped = false,
-                    (None | Some('"'), '\\') => escaped = true,
+                    (None | Some('"'), '\\') if has_escapes => escaped = true,
                     (None, '"' | '\'') => quote = Some(c),
                     (Some(open), c) if c == open => quote = None,
                     _ => {}
@@ -223,8 +263,40 @@ mod tests {
             assert!(finding.to_string().contains(run), "{finding}");
         }
         for line in ["export TOKEN=hidden\n", "hidden\n", "hidden/+==\n"] {
-            let secret = faults_of(file, line.as_bytes()).expect("it is told");
-            assert!(!secret.to_string().contains("hidden"), "{secret}");
+            for judge in [faults_of, faults_on_windows] {
+                let secret = judge(file, line.as_bytes()).expect("it is told");
+                assert!(!secret.to_string().contains("hidden"), "{secret}");
+            }
+        }
+    }
+
+    #[test]
+    fn on_windows_they_are_told_in_its_words() {
+        let file = Path::new("/a.env");
+        for text in [
+            "",
+            "A=C:\\models\\\r\nB=\"C:\\x y\\\"\r\nC=1\r\n",
+            "# a\nA='x\nnot = a line\n'\n",
+        ] {
+            assert_eq!(faults_on_windows(file, text.as_bytes()), None, "{text}");
+        }
+        for (text, seen, repair) in [
+            (
+                &b"export A=1\r\n"[..],
+                "the line is dropped",
+                "take export out of line 1",
+            ),
+            (
+                b"A=C:\\\r\nthis is none\r\n",
+                "line 2: there is no =",
+                "write line 2 as NAME=value",
+            ),
+            (b"\xef\xbb\xbfA=1\n", "byte order mark", "encoding UTF-8"),
+            (b"\xff\xfeA\0=\0", "UTF-16", "encoding UTF-8"),
+        ] {
+            let told = faults_on_windows(file, text).expect("it is told").to_string();
+            assert!(told.contains(seen) && told.contains(repair), "{told}");
+            assert!(!told.contains("systemd") && !told.contains("sed -i"), "{told}");
         }
     }
 }

@@ -94,8 +94,13 @@ fn terminal(patient: &Patient) -> Vec<Finding> {
     if patient.ending.is_none() && signs < FOR_EVER {
         return Vec::new();
     }
-    Finding::new("it asks on a terminal, which a service has not")
-        .seen(line.trim())
+    let finding = Finding::new("it asks on a terminal, which a service has not").seen(line.trim());
+    if patient.is_on_windows() {
+        return finding
+            .by_hand("say what it asks for in service.command, in service.environment, or in its configuration: its standard input is empty")
+            .only();
+    }
+    finding
         .edit(patient, "raw.systemd.Service.StandardInput", "\"data\"")
         .edit(patient, "raw.systemd.Service.StandardInputText", "\"yes\"")
         .by_hand(
@@ -117,9 +122,18 @@ fn too_many_files(patient: &Patient) -> Vec<Finding> {
     let Some(line) = line_with(patient, &["Too many open files", "EMFILE"]) else {
         return Vec::new();
     };
+    let finding = Finding::new("it has too many files and connections open").seen(line);
+    if patient.is_on_windows() {
+        // 512 streams (_setmaxstdio, Microsoft C runtime).
+        return finding
+            .seen("the limit is that of the app's own runtime: resources.open_files is without effect on Windows")
+            .by_hand(
+                "let it close what it does not need, or have fewer connections; a program in C can call _setmaxstdio",
+            )
+            .only();
+    }
     let now = patient.service.resources.open_files;
-    Finding::new("it has too many files and connections open")
-        .seen(line)
+    finding
         .seen(now.map_or("the limit is that of the system".into(), |limit| {
             format!("resources.open_files is {limit}")
         }))
@@ -139,6 +153,16 @@ fn too_many_tasks(patient: &Patient) -> Vec<Finding> {
         "Cannot fork",
         "EAGAIN",
     ];
+    if patient.is_on_windows() {
+        let Some(line) = line_with(patient, &signs[..1]) else {
+            return Vec::new();
+        };
+        return Finding::new("it could not start one more thread")
+            .seen(line)
+            .seen("there is no limit of ours: resources.tasks is without effect on Windows")
+            .by_hand("let it have fewer threads (its own setting), or give the machine more memory")
+            .only();
+    }
     let limit = patient.service.resources.tasks;
     let Some((line, limit)) = line_with(patient, &signs).zip(limit) else {
         return Vec::new();

@@ -102,13 +102,19 @@ fn secrets(patient: &Patient) -> Vec<Finding> {
     if seen.is_empty() {
         return Vec::new();
     }
-    let mut finding =
-        Finding::new("a secret stands in the manifest, and with it in the unit, which everybody can read");
+    let is_on_windows = patient.is_on_windows();
+    let mut finding = Finding::new(match is_on_windows {
+        false => "a secret stands in the manifest, and with it in the unit, which everybody can read",
+        true if service.is_everybodys() => {
+            "a secret stands in the manifest, and with it in what is installed, which whoever logs on can read"
+        }
+        true => "a secret stands in the manifest, which is as open as the folder it lies in",
+    });
     for place in &seen {
         finding = finding.seen(place);
     }
     let file = service.manifest.with_file_name("secrets.env");
-    if matches!(patient.look.entry(&file), Ok(None)) {
+    if !is_on_windows && matches!(patient.look.entry(&file), Ok(None)) {
         finding = finding.run(format!("install -m 600 /dev/null {}", quoted(&file)));
     }
     if !service.environment_files.contains(&file) {
@@ -116,8 +122,21 @@ fn secrets(patient: &Patient) -> Vec<Finding> {
         let files: Vec<_> = files.map(|file| file.to_string_lossy().into_owned()).collect();
         finding = finding.edit(patient, "service.environment_files", list(&files));
     }
+    let finding = finding.by_hand("write it into that file as KEY=value, and take it out of the manifest");
+    if is_on_windows {
+        let whose = if service.is_everybodys() {
+            "whoever runs it can read what it reads"
+        } else {
+            "its account needs (R)"
+        };
+        return finding
+            .by_hand(format!(
+                "keep others from it: icacls \"{}\" /inheritance:r /grant:r \"*S-1-5-32-544:(F)\" \"*S-1-5-18:(F)\" \"ACCOUNT:(R)\"; {whose}",
+                file.display()
+            ))
+            .only();
+    }
     finding
-        .by_hand("write it into that file as KEY=value, and take it out of the manifest")
         .by_hand("or let systemd hand it over: [raw.systemd.Service] LoadCredential = \"NAME:/etc/credstore/NAME\", read from $CREDENTIALS_DIRECTORY/NAME")
         .only()
 }

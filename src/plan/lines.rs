@@ -33,7 +33,7 @@ impl fmt::Display for Step {
             }
             Self::Link { path, target } => write!(f, "link    {} -> {}", path.display(), target.display()),
             Self::Remove { path } => write!(f, "remove  {}", path.display()),
-            Self::Discard { paths } => match paths.first() {
+            Self::Discard { paths, .. } => match paths.first() {
                 Some(first) => write!(f, "discard {} and its like", first.display()),
                 None => f.write_str("discard nothing"),
             },

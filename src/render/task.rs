@@ -57,7 +57,7 @@ fn layout(service: &Service, program: &str) -> Layout {
         },
         trigger_elements: trigger(service, user.as_deref()),
         principal: principal(service, user.as_deref()),
-        settings: settings(service),
+        settings: settings(service, user.is_some()),
         idle_settings: merged(
             service,
             "IdleSettings",
@@ -127,12 +127,15 @@ fn principal(service: &Service, user: Option<&str>) -> Vec<String> {
     elements
 }
 
-fn settings(service: &Service) -> Vec<String> {
+/// One instance of it, or of a task that is a group's one for each user who logs on: a second of the same user our supervisor
+/// refuses itself.
+fn settings(service: &Service, is_ones: bool) -> Vec<String> {
+    let instances = if is_ones { "IgnoreNew" } else { "Parallel" };
     merged(
         service,
         "Settings",
         &[
-            ("MultipleInstancesPolicy", "IgnoreNew"),
+            ("MultipleInstancesPolicy", instances),
             ("DisallowStartIfOnBatteries", "false"),
             ("StopIfGoingOnBatteries", "false"),
             ("AllowHardTerminate", "true"),

@@ -30,6 +30,7 @@ pub mod log;
 mod rooms;
 pub mod state;
 pub mod tail;
+mod traces;
 mod vitals;
 
 use keeper::Keeper;
@@ -119,7 +120,12 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
         ended = Ended::Over(Outcome::Stopped); // it came a moment too late for the loop
     }
     let _ = system.remove(&rooms.notify()); // a socket that nobody serves does no harm
+    let record = rooms.record().filter(|_| stage == Stage::Background);
+    let is_uninstalled = record.is_some_and(|record| traces::is_gone(system, &record));
     leave(rooms, ended, stage, system, lock);
+    if is_uninstalled {
+        rooms.clear(system);
+    }
     Ok(ended)
 }
 
@@ -135,6 +141,9 @@ fn keep(
         |what: &'static str| move |error: std::io::Error| Failure::new(Exit::Failed, format!("{what}: {error}"));
     let listeners = Arc::new(Listeners::default());
     let _hearing = listen(service, rooms, stage, &listeners, &sender)?;
+    if let Some(record) = rooms.record().filter(|_| stage == Stage::Background) {
+        traces::end_without(record, sender.clone()).map_err(failed("cannot watch its record"))?;
+    }
     let (reader, writer) = std::io::pipe().map_err(failed("cannot make a pipe"))?;
     let sink = sink(service, rooms, stage, Arc::clone(&listeners))?;
     let limit = service.logging.rate_limit;

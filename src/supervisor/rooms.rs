@@ -6,6 +6,7 @@ use super::Stage;
 use crate::{
     exit::{Exit, Failure},
     platform,
+    receipt::Store,
     system::System,
 };
 
@@ -18,6 +19,8 @@ pub struct Site {
     pub logs: PathBuf,
     /// Whether each app has folders of its own in both: on Windows those are for the account that it runs as.
     pub is_parted: bool,
+    /// The machine's records, where these places are a user's own: its instances of what the machine has for whoever logs on.
+    pub records: Option<Store>,
 }
 
 /// Where a supervisor keeps what it needs while it runs.

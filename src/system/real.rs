@@ -111,6 +111,10 @@ impl Probe for Real {
         platform::session_user()
     }
 
+    fn is_raised(&self) -> bool {
+        platform::is_raised()
+    }
+
     fn approval(&self, link: &str, scope: service::Scope) -> io::Result<Option<Vec<u8>>> {
         platform::approval(link, scope == service::Scope::System)
     }

@@ -163,6 +163,63 @@ impl Home {
     }
 }
 
+/// Another user of Wine: a profile of its own. Its SID is ours, so that it may do what we may.
+pub struct Other {
+    profile: PathBuf,
+    prefix: String,
+}
+
+impl Other {
+    /// None on a real Windows.
+    pub fn new(name: &str) -> Option<Self> {
+        let prefix = std::env::var("WINECONFIGDIR").ok()?;
+        let prefix = prefix.replace(r"\??\Z:", "").replace('\\', "/");
+        let profile = PathBuf::from(r"C:\users").join(name);
+        for folder in [
+            r"AppData\Local",
+            r"AppData\Roaming\Microsoft\Windows\Start Menu\Programs\Startup",
+        ] {
+            fs::create_dir_all(profile.join(folder)).unwrap();
+        }
+        Some(Self { profile, prefix })
+    }
+
+    /// Where its records lie.
+    pub fn records(&self) -> PathBuf {
+        self.profile.join(r"AppData\Local\autoglm-boot")
+    }
+
+    /// Runs our program as this user.
+    #[track_caller]
+    pub fn run(&self, args: &[&str], code: i32) -> String {
+        let name = self.profile.file_name().unwrap().to_str().unwrap();
+        let folder = format!("{}/drive_c/users/{name}", self.prefix);
+        let script = format!(
+            "cd / && WINEPREFIX='{}' USER={name} wine '{}' {} >'{folder}/said' 2>&1 </dev/null; echo $? >'{folder}/new'; mv '{folder}/new' '{folder}/code'\n",
+            self.prefix,
+            env!("CARGO_BIN_EXE_autoglm-boot"),
+            args.join(" ")
+        );
+        fs::write(self.profile.join("run.sh"), script).unwrap();
+        let words = ["/d", "/c", "start", "/wait", "/unix", "/bin/sh"];
+        let run = Command::new("cmd").args(words).arg(format!("{folder}/run.sh")).status();
+        assert!(run.unwrap().success());
+        let end = self.profile.join("code");
+        soon("it has ended", || end.exists()); // Wine does not always wait for it
+        let said = String::from_utf8_lossy(&fs::read(self.profile.join("said")).unwrap()).into_owned();
+        let ended: i32 = fs::read_to_string(&end).unwrap().trim().parse().unwrap();
+        fs::remove_file(end).unwrap();
+        assert_eq!(ended, code, "{args:?}: {said}");
+        said
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.profile);
+    }
+}
+
 /// Where the user's records lie.
 pub fn records() -> PathBuf {
     known_folder(Known::LocalAppData).unwrap().join("autoglm-boot")

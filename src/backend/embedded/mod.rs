@@ -1,7 +1,7 @@
 //! Where no init system runs: a supervisor of our own keeps the app, one detached process an app. What systemctl(1) is to
 //! systemd, the hidden verb `supervisor` is to it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{
     AppState, AtPath, Backend, Control, Install, Live, LogQuery, Logs, Rendered, ScopeState, State, Wanted, evidence,
@@ -54,9 +54,10 @@ impl Embedded {
         })
     }
 
-    /// Where the supervisor of this app keeps its things.
-    pub fn rooms(&self, look: &dyn Probe, app: &str) -> Rooms {
-        let rooms = self.own_rooms(look, app);
+    /// Where the supervisor of this app keeps its things. `service`: what it is kept as, where that is not what is installed.
+    pub fn rooms(&self, look: &dyn Probe, app: &str, service: Option<&Service>) -> Rooms {
+        let is_everybodys = service.map_or_else(|| self.is_everybodys(look, app), Service::is_everybodys);
+        let rooms = self.site(look, is_everybodys).rooms(app);
         let file = self.store().service(app, look).and_then(|service| service.logging.file);
         Rooms {
             log: file.unwrap_or(rooms.log),
@@ -66,21 +67,46 @@ impl Embedded {
 
     /// The same, where the manifest names no file of its own.
     fn own_rooms(&self, look: &dyn Probe, app: &str) -> Rooms {
-        self.site(look).rooms(app)
+        self.site(look, self.is_everybodys(look, app)).rooms(app)
     }
 
-    fn site_of_windows(&self) -> Site {
-        let root = self.store().root().to_path_buf();
+    /// Whether whoever logs on has an instance of it. The receipt is the last that is written, and may be read by all.
+    fn is_everybodys(&self, look: &dyn Probe, app: &str) -> bool {
+        if self.host.windows.is_none() || self.scope == Scope::User {
+            return false;
+        }
+        let store = self.store();
+        let by_receipt = || {
+            store
+                .receipt(app, look)
+                .ok()
+                .flatten()
+                .is_some_and(|of| of.is_everybodys)
+        };
+        store
+            .service(app, look)
+            .map_or_else(by_receipt, |service| service.is_everybodys())
+    }
+
+    /// Of everybody's instances each lies with the user who runs it, apart from that user's own apps.
+    fn site_of_windows(&self, is_everybodys: bool) -> Site {
+        let store = self.store();
+        let root = if is_everybodys {
+            self.host.store(Scope::User).root().join("machine")
+        } else {
+            store.root().to_path_buf()
+        };
         Site {
             runtime: root.join("run"),
             logs: root.join("log"),
             is_parted: true,
+            records: is_everybodys.then_some(store),
         }
     }
 
-    fn site(&self, look: &dyn Probe) -> Site {
+    fn site(&self, look: &dyn Probe, is_everybodys: bool) -> Site {
         if self.host.windows.is_some() {
-            return self.site_of_windows();
+            return self.site_of_windows(is_everybodys);
         }
         let store = self.store();
         let (runtime, logs) = match self.scope {
@@ -97,39 +123,18 @@ impl Embedded {
             runtime,
             logs,
             is_parted: false,
+            records: None,
         }
     }
 
-    /// What the supervisor of an app has left and nobody else needs: its log and the earlier files of it, where they lie in our
-    /// own folder; then what tells of it.
-    fn leftovers(&self, look: &dyn Probe, app: &str) -> Vec<PathBuf> {
-        let rooms = self.own_rooms(look, app);
-        let name = format!("{app}.log");
-        let is_log = |path: &PathBuf| {
-            let rest = path.file_name().and_then(|file| file.to_str()?.strip_prefix(&name));
-            rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('.').is_some_and(|n| n.parse::<u32>().is_ok()))
-        };
-        let logs = look
-            .list(rooms.log.parent().unwrap_or(Path::new("/")))
-            .unwrap_or_default();
-        let mut paths = vec![rooms.log.clone()];
-        paths.extend(logs.into_iter().filter(|path| is_log(path) && *path != rooms.log));
-        // What was killed has left what its socket was, too.
-        paths.extend([
-            rooms.status.clone(),
-            rooms.lock.clone(),
-            rooms.socket.clone(),
-            rooms.notify(),
-        ]);
-        if rooms.site.is_parted {
-            paths.extend(rooms.log.parent().map(Path::to_path_buf));
-            paths.push(rooms.folder);
-            paths.extend([rooms.site.logs, rooms.site.runtime]);
-        } else {
-            paths.extend(rooms.socket.parent().map(Path::to_path_buf));
-            paths.push(rooms.folder);
+    /// What the supervisor of an app has left, in our own folders. Of what is to be installed it is not known yet in which.
+    fn leftovers(&self, look: &dyn Probe, app: &str, is_installed: bool) -> Vec<PathBuf> {
+        let mut sites = vec![self.site(look, self.is_everybodys(look, app))];
+        if !is_installed && self.host.windows.is_some() && self.scope == Scope::System {
+            sites = [false, true].map(|is_everybodys| self.site(look, is_everybodys)).into();
         }
-        paths
+        let left = sites.iter().flat_map(|site| site.rooms(app).leftovers(look));
+        left.collect()
     }
 
     /// The command that makes the supervisor start, stop or restart an app.
@@ -203,7 +208,7 @@ impl Embedded {
     }
 
     fn tail(&self, look: &dyn Probe, app: &str, most: usize) -> Vec<String> {
-        let last = tail::last(&self.rooms(look, app).log, most, look);
+        let last = tail::last(&self.rooms(look, app, None).log, most, look);
         let text = String::from_utf8_lossy(&last);
         text.lines().map(str::to_owned).collect()
     }
@@ -328,11 +333,11 @@ impl Backend for Embedded {
                 at_path,
                 receipt,
                 version: store.installed(app, look),
-                leftovers: self.leftovers(look, app),
+                leftovers: self.leftovers(look, app, is_installed),
                 ..AppState::default()
             })
         };
-        let site = self.site(look);
+        let site = self.site(look, false);
         let mut missing = crate::session::missing_folders(look, &site.logs);
         if site.is_parted {
             let more = crate::session::missing_folders(look, &site.runtime);
@@ -443,6 +448,6 @@ impl Backend for Embedded {
             return Err(Failure::new(Exit::Failed, message)
                 .repair("leave windows.supervised out and install it again, or let the app write a log of its own"));
         }
-        Ok(Logs::Supervisor(self.rooms(look, unit)))
+        Ok(Logs::Supervisor(self.rooms(look, unit, None)))
     }
 }

@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{Embedded, KILLED};
 use crate::{
-    backend::{AppState, AtPath, Backend, Control, Install, Live, State, Wanted, windows::Anchor},
+    backend::{
+        AppState, AtPath, Backend, Control, Install, Live, State, Wanted,
+        windows::{Anchor, Kind},
+    },
     diff,
     exit::{Exit, Failure},
     history::{self, Records, Version},
@@ -46,7 +49,7 @@ impl Embedded {
         if record != scope.record {
             plan.shared([receipt::write(store.record_path(), &record, 0o644)?]);
         }
-        let has_supervised = wanted.iter().any(|wanted| !self.is_bare(&wanted.service));
+        let has_supervised = wanted.iter().any(|wanted| self.kind(&wanted.service) != Kind::Bare);
         if let Some(anchor) = &self.anchor {
             anchor.refuse_waiting(wanted, state)?;
             plan.shared(has_supervised.then(|| anchor.put_program(state)).into_iter().flatten());
@@ -100,7 +103,7 @@ impl Embedded {
         }
         if self.anchor.is_some() && !plan.is_empty() {
             let names: Vec<_> = wanted.iter().map(|wanted| wanted.service.name.as_str()).collect();
-            plan.shared(Anchor::sweep(state, &names, has_supervised));
+            plan.shared(Anchor::sweep(state, &names, has_supervised, Duration::ZERO));
         }
         Ok(plan)
     }
@@ -137,7 +140,7 @@ impl Embedded {
     /// Gives an app's account what it needs of the records.
     fn shares(&self, service: &Service) -> Vec<Step> {
         let Some(anchor) = &self.anchor else { return Vec::new() };
-        let rooms = self.site_of_windows().rooms(&service.name);
+        let rooms = self.site_of_windows(service.is_everybodys()).rooms(&service.name);
         anchor.shares(service, &rooms, self.store().installed_path(&service.name))
     }
 
@@ -153,8 +156,9 @@ impl Embedded {
         if is_new {
             steps.push(mkdir(self.store().app(&service.name)));
         }
-        if is_new && self.anchor.is_some() {
-            steps.extend(Anchor::folders(&self.site_of_windows().rooms(&service.name)));
+        // Everybody's own instance makes its own.
+        if is_new && self.anchor.is_some() && !service.is_everybodys() {
+            steps.extend(Anchor::folders(&self.site_of_windows(false).rooms(&service.name)));
         }
         steps.extend(Self::discard(app).filter(|_| is_new).map(Step::on_rollback));
         steps
@@ -171,15 +175,15 @@ impl Embedded {
     fn start_steps(&self, wanted: &Wanted, app: &AppState, options: &Install) -> Vec<Step> {
         let name = &wanted.service.name;
         if Self::restarts(Self::writes(wanted, app), app, options) {
-            self.again(name, None, (self.was_bare(app), self.is_bare(&wanted.service)))
+            self.again(name, None, self.kinds(app, &wanted.service))
         } else if options.start && !app.live.is_up() {
-            let kinds @ (was_bare, is_bare) = (self.was_bare(app), self.is_bare(&wanted.service));
-            let undo = self.stop(name, is_bare).into_iter().rev();
+            let kinds @ (was, is) = self.kinds(app, &wanted.service);
+            let undo = self.stop(name, is).into_iter().rev();
             let mut steps: Vec<_> = undo.map(Step::on_undo).collect();
-            steps.extend(if was_bare && !is_bare {
+            steps.extend(if was == Kind::Bare && is != Kind::Bare {
                 self.again(name, None, kinds)
             } else {
-                self.begin(name, &app.live, None, is_bare)
+                self.begin(name, &app.live, None, is)
             });
             steps
         } else {
@@ -188,42 +192,49 @@ impl Embedded {
     }
 
     /// Starts an app that does not run; `program`: ours, as it was started before.
-    fn begin(&self, name: &str, live: &Live, program: Option<&PathBuf>, is_bare: bool) -> Vec<Step> {
+    fn begin(&self, name: &str, live: &Live, program: Option<&PathBuf>, kind: Kind) -> Vec<Step> {
         match &self.anchor {
             None => vec![Step::run(self.supervisor("start", name))],
             // What a supervisor left that has failed, or was killed, would be taken for the word of the new one.
-            Some(_) if live.active == "failed" && !is_bare => self.again(name, program, (false, false)),
-            Some(anchor) => anchor.begin(name, program, &|verb| self.supervisor(verb, name)),
+            Some(_) if live.active == "failed" && kind != Kind::Bare => self.again(name, program, (kind, kind)),
+            Some(anchor) => anchor.begin(name, program, kind, &|verb| self.supervisor(verb, name)),
         }
     }
 
-    fn is_bare(&self, service: &Service) -> bool {
-        self.anchor.as_ref().is_some_and(|anchor| anchor.is_bare(service))
+    fn kind(&self, service: &Service) -> Kind {
+        let anchor = self.anchor.as_ref();
+        anchor.map_or(Kind::Kept, |anchor| anchor.kind(service))
     }
 
-    fn was_bare(&self, app: &AppState) -> bool {
-        app.service().is_some_and(|service| self.is_bare(service))
+    /// What it was, and what it is from now on.
+    fn kinds(&self, app: &AppState, service: &Service) -> (Kind, Kind) {
+        let is = self.kind(service);
+        (app.service().map_or(is, |old| self.kind(old)), is)
+    }
+
+    fn was(&self, app: &AppState) -> Kind {
+        app.service().map_or(Kind::Kept, |service| self.kind(service))
     }
 
     /// Stops it; returns when it has ended.
-    fn stop(&self, name: &str, is_bare: bool) -> Vec<Step> {
+    fn stop(&self, name: &str, kind: Kind) -> Vec<Step> {
         match &self.anchor {
-            Some(anchor) if is_bare => anchor.end_bare(name),
+            Some(anchor) if kind == Kind::Bare => anchor.end_bare(name),
             _ => vec![Step::run(self.supervisor("stop", name))],
         }
     }
 
-    /// Stops it, and starts it anew: whether it was bare, and is then.
-    fn again(&self, name: &str, program: Option<&PathBuf>, (was_bare, is_bare): (bool, bool)) -> Vec<Step> {
+    /// Stops it, and starts it anew: what it was, and is then.
+    fn again(&self, name: &str, program: Option<&PathBuf>, (was, is): (Kind, Kind)) -> Vec<Step> {
         let Some(anchor) = &self.anchor else {
             return vec![Step::run(self.supervisor("restart", name))];
         };
-        let mut steps = self.stop(name, was_bare);
-        if was_bare != is_bare {
+        let mut steps = self.stop(name, was);
+        if (was == Kind::Bare) != (is == Kind::Bare) {
             // The Task Scheduler starts nothing while it believes that the one before runs; what a supervisor left, is old.
-            steps.extend(self.stop(name, is_bare));
+            steps.extend(self.stop(name, is));
         }
-        steps.extend(anchor.begin(name, program, &|verb| self.supervisor(verb, name)));
+        steps.extend(anchor.begin(name, program, is, &|verb| self.supervisor(verb, name)));
         steps
     }
 
@@ -261,7 +272,8 @@ impl Embedded {
         }
         if !options.start && app.live.is_up() && (Self::writes(wanted, app) || app.is_behind()) {
             // Of what is bare nothing tells since when it runs.
-            receipt.restart_due = app.live.active_since.or(self.was_bare(app).then_some(Duration::ZERO));
+            let is_bare = self.was(app) == Kind::Bare;
+            receipt.restart_due = app.live.active_since.or(is_bare.then_some(Duration::ZERO));
         }
         receipt.adopted = app.original.is_some() || adopts(app);
         receipt.made = wanted.made(app.receipt.as_ref());
@@ -301,10 +313,10 @@ impl Embedded {
             None => (Condition::Running { unit: unit.clone() }, SLACK),
         };
         let program = state.receipt.as_ref().and_then(|receipt| receipt.program.as_ref());
-        let was_bare = self.was_bare(state);
-        // What runs by then may be of the other kind.
-        let is_bare = new.map_or(was_bare, |service| self.is_bare(service));
-        let again = self.again(&unit, program, (is_bare, was_bare)).into_iter();
+        let was = self.was(state);
+        // What runs by then may be of another kind.
+        let is = new.map_or(was, |service| self.kind(service));
+        let again = self.again(&unit, program, (is, was)).into_iter();
         let steps = again
             .chain([Step::Await { condition, deadline }])
             .map(Step::on_rollback);
@@ -317,7 +329,7 @@ impl Embedded {
     /// The supervisor's own traces of an app.
     fn discard(state: &AppState) -> Option<Step> {
         let paths = state.leftovers.clone();
-        (!paths.is_empty()).then_some(Step::Discard { paths })
+        (!paths.is_empty()).then(|| Step::discard(paths))
     }
 
     fn receipt(&self, service: &Service, text: &str, options: &Install) -> Receipt {
@@ -342,7 +354,7 @@ impl Embedded {
         }
         let service = app.service();
         let timeout = service.map_or(Duration::from_secs(90), |service| service.stop_timeout);
-        steps.extend(self.stop(name, self.was_bare(app)));
+        steps.extend(self.stop(name, self.was(app)));
         steps.push(Step::Await {
             condition: Condition::Stopped { unit: name.clone() },
             deadline: timeout + SLACK,
@@ -363,7 +375,11 @@ impl Embedded {
         steps.extend(history::leave(receipt));
         steps.extend(Self::discard(app).map(Step::finally));
         if self.anchor.is_some() {
-            steps.extend(Anchor::sweep(state, &[name], false));
+            // Instances of others see by themselves that it is gone, and end.
+            let is_everybodys = receipt.is_everybodys;
+            let patience = timeout + SLACK;
+            let patience = if is_everybodys { patience } else { Duration::ZERO };
+            steps.extend(Anchor::sweep(state, &[name], false, patience));
         }
         let folders = state.scope.record.folders.iter().rev();
         let folders = folders.filter(|folder| !store.root().starts_with(folder));
@@ -374,7 +390,8 @@ impl Embedded {
     /// Start, stop or restart of what is installed.
     pub(super) fn plan_control(&self, verb: Control, receipt: &Receipt, live: &Live, wait: Option<Duration>) -> Plan {
         let (name, program) = (&receipt.name, receipt.program.as_ref());
-        let is_bare = self.anchor.as_ref().is_some_and(|anchor| anchor.is_bare_by(receipt));
+        let anchor = self.anchor.as_ref();
+        let kind = anchor.map_or(Kind::Kept, |anchor| anchor.kind_by(receipt));
         let mut steps = Vec::new();
         let mut restarts = 0;
         match verb {
@@ -384,11 +401,11 @@ impl Embedded {
                     || matches!(live.active.as_str(), "deactivating" | "unknown")
                     || live.result == KILLED =>
             {
-                steps.extend(self.stop(name, is_bare));
+                steps.extend(self.stop(name, kind));
             }
-            Control::Start if !live.is_up() => steps.extend(self.begin(name, live, program, is_bare)),
+            Control::Start if !live.is_up() => steps.extend(self.begin(name, live, program, kind)),
             Control::Start if !live.is_between_restarts() => restarts = live.restarts,
-            Control::Start | Control::Restart => steps.extend(self.again(name, program, (is_bare, is_bare))),
+            Control::Start | Control::Restart => steps.extend(self.again(name, program, (kind, kind))),
             Control::Stop => {}
         }
         if let Some(deadline) = wait

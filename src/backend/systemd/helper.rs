@@ -123,9 +123,7 @@ impl Systemd {
                 });
             }
             if !helper.stale.is_empty() {
-                steps.push(Step::Discard {
-                    paths: helper.stale.clone(),
-                });
+                steps.push(Step::discard(helper.stale.clone()));
             }
             if !helper.is_there {
                 steps.push(Step::Copy {
@@ -212,7 +210,7 @@ impl Systemd {
                 .into_iter()
                 .chain(folder)
                 .collect();
-            steps.push(Step::Discard { paths });
+            steps.push(Step::discard(paths));
         }
         let paths = [self.watch_link(), self.watch_unit()];
         steps.extend(paths.map(|path| Step::Remove { path }));
@@ -228,7 +226,7 @@ impl Systemd {
         let mut paths = vec![self.helper()];
         paths.extend(helper.target.iter().chain(&helper.stale).cloned());
         paths.push(self.helper_folder());
-        Some(Step::Discard { paths }.finally())
+        Some(Step::discard(paths).finally())
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Anchor, Live, tasks};
+use super::{Anchor, AppState, Live, tasks};
 use crate::{
     backend::{State, Wanted},
     exit::{Exit, Failure},
@@ -17,15 +17,39 @@ use crate::{
 /// The Task Scheduler first asks a window to close, and ends the process then.
 const END: Duration = Duration::from_secs(30);
 
+/// Who keeps an app, and for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A supervisor of ours.
+    Kept,
+    /// The same, one for each user who logs on.
+    Everybodys,
+    /// Nobody of ours.
+    Bare,
+}
+
 impl Anchor {
     /// Whether the app itself is what is started.
     pub fn is_bare(&self, service: &Service) -> bool {
         self.method == Method::Task && !service.windows.is_supervised
     }
 
-    /// Whether its receipt says so: it needs no program of ours.
-    pub fn is_bare_by(&self, receipt: &Receipt) -> bool {
-        self.method == Method::Task && receipt.program.is_none()
+    /// What becomes of it once it is begun.
+    pub fn kind(&self, service: &Service) -> Kind {
+        match self.is_bare(service) {
+            true => Kind::Bare,
+            false if service.is_everybodys() => Kind::Everybodys,
+            false => Kind::Kept,
+        }
+    }
+
+    /// The same, as its receipt says it: what is bare needs no program of ours.
+    pub fn kind_by(&self, receipt: &Receipt) -> Kind {
+        match self.method == Method::Task && receipt.program.is_none() {
+            true => Kind::Bare,
+            false if receipt.is_everybodys => Kind::Everybodys,
+            false => Kind::Kept,
+        }
     }
 
     /// Ends it, and waits until the Task Scheduler knows that.
@@ -75,6 +99,58 @@ impl Anchor {
         }
     }
 
+    /// Refuses to have a supervisor wait for what it does not see: everybody's instances lie apart from what runs once.
+    fn refuse_apart(wanted: &[Wanted], state: &State) -> Result<(), Failure> {
+        let of = |name: &str| wanted.iter().find(|wanted| wanted.service.name == name);
+        let is_everybodys = |name: &str| match of(name) {
+            Some(wanted) => wanted.service.is_everybodys(),
+            None => state.scope.place.everybodys.iter().any(|app| app == name),
+        };
+        let ours = wanted
+            .iter()
+            .map(|wanted| (&wanted.service.name, &wanted.service.dependencies.apps));
+        let theirs = state.scope.place.needs.iter().filter(|(name, _)| of(name).is_none());
+        for (name, needs) in ours.chain(theirs.map(|(name, needs)| (name, needs))) {
+            let is_apart = |needed: &&String| is_everybodys(needed) != is_everybodys(name);
+            let Some(needed) = needs.iter().find(is_apart) else {
+                continue;
+            };
+            let which = if is_everybodys(name) { name } else { needed };
+            let message = format!(
+                "{name}: it requires {needed}, but only {which} has an instance for each user who logs on: neither would see the other\nNothing was changed."
+            );
+            return Err(Failure::new(Exit::Failed, message)
+                .repair("wait for its address with dependencies.wait_for in place of requires"));
+        }
+        Ok(())
+    }
+
+    /// Refuses what is for whoever logs on where it could not be kept apart: from what it was, and from who it is for.
+    pub(super) fn refuse_everybodys(&self, service: &Service, app: &AppState) -> Result<(), Failure> {
+        let no = |message: &str, repair: String| {
+            let message = format!("{}: {message}\nNothing was changed.", service.name);
+            Err(Failure::new(Exit::Failed, message).repair(repair))
+        };
+        let is_everybodys = service.is_everybodys();
+        if app.service().is_some_and(|old| old.is_everybodys() != is_everybodys) {
+            return no(
+                "it runs once for the machine, or for whoever logs on, and is installed the other way: what runs would not be found any more",
+                format!(
+                    "uninstall it first: autoglm-boot uninstall {} {}",
+                    service.name,
+                    self.scope.flag()
+                ),
+            );
+        }
+        if is_everybodys && service.windows.is_elevated {
+            return no(
+                "windows.elevated for whoever logs on: a supervisor with all privileges would write its log where everything that runs as that user can put something else",
+                "leave windows.elevated out; or trigger = \"boot\", where only administrators write".into(),
+            );
+        }
+        Ok(())
+    }
+
     /// Refuses an app whose state nothing would tell.
     pub(super) fn refuse_bare(&self, service: &Service) -> Result<(), Failure> {
         if service.windows.is_supervised {
@@ -91,6 +167,12 @@ impl Anchor {
             return no(
                 "in the Startup folder it is rendered by this version, but not installed: nothing would tell whether the app runs, nor end it",
                 "leave it out, or windows.method = \"task\"; or autoglm-boot render, and copy the shortcut",
+            );
+        }
+        if service.is_everybodys() {
+            return no(
+                "for whoever logs on it is rendered by this version, but not installed: of several instances the Task Scheduler does not tell whose runs",
+                "leave it out; or autoglm-boot render, and schtasks /create /xml",
             );
         }
         if service.start_type == StartType::Oneshot {
@@ -126,6 +208,7 @@ impl Anchor {
 
     /// Refuses to have one of our supervisors wait for what is bare: it would wait for ever.
     pub fn refuse_waiting(&self, wanted: &[Wanted], state: &State) -> Result<(), Failure> {
+        Self::refuse_apart(wanted, state)?;
         let of = |name: &str| wanted.iter().find(|wanted| wanted.service.name == name);
         let is_bare = |name: &str| match of(name) {
             Some(wanted) => self.is_bare(&wanted.service),

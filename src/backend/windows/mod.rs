@@ -20,6 +20,7 @@ mod place;
 mod steps;
 pub mod tasks;
 
+pub use bare::Kind;
 pub use place::Place;
 use tasks::Task;
 pub use tasks::{Bounds, Facts};

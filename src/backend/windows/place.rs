@@ -1,7 +1,10 @@
 //! Where our own program lies, so that a task or a shortcut finds it: each version in a folder of its own. One that runs is locked
 //! and cannot be replaced; it goes when nothing needs it any more.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{
     host::Host,
@@ -25,6 +28,8 @@ pub struct Place {
     pub needed: Vec<(String, PathBuf)>,
     /// Apps of this scope that a task starts without our supervisor.
     pub bare: Vec<String>,
+    /// Apps of this scope of which whoever logs on has an instance.
+    pub everybodys: Vec<String>,
     /// What other apps each app of this scope requires.
     pub needs: Vec<(String, Vec<String>)>,
 }
@@ -76,8 +81,8 @@ impl Place {
         folder.into_iter().chain([copy]).collect()
     }
 
-    /// Removes those versions that none needs of the apps that stay; these are named.
-    pub(super) fn sweep(&self, stays: &dyn Fn(&str) -> bool, is_wanted: bool) -> Option<Step> {
+    /// Removes those versions that none needs of the apps that stay; these are named. `patience`: with those who run one still.
+    pub(super) fn sweep(&self, stays: &dyn Fn(&str) -> bool, is_wanted: bool, patience: Duration) -> Option<Step> {
         let is_needed = |path: &PathBuf| {
             let is_theirs = self.needed.iter().any(|(app, program)| stays(app) && program == path);
             is_theirs || (is_wanted && *path == self.wanted)
@@ -86,6 +91,6 @@ impl Place {
         let paths: Vec<_> = unneeded
             .flat_map(|path| std::iter::once(path.clone()).chain(path.parent().map(Path::to_path_buf)))
             .collect();
-        (!paths.is_empty()).then(|| Step::Discard { paths }.finally())
+        (!paths.is_empty()).then(|| Step::Discard { paths, patience }.finally())
     }
 }

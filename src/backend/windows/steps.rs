@@ -1,8 +1,8 @@
 //! The steps that install, start and remove what begins an app.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use super::{Anchor, AppState, place};
+use super::{Anchor, AppState, Kind, place};
 use crate::{
     backend::{Install, State},
     exit::{Exit, Failure},
@@ -39,6 +39,11 @@ impl Anchor {
                 .filter(is_bare)
                 .map(|receipt| receipt.name.clone())
                 .collect(),
+            everybodys: receipts
+                .iter()
+                .filter(|receipt| receipt.is_everybodys)
+                .map(|receipt| receipt.name.clone())
+                .collect(),
             needs: receipts
                 .iter()
                 .map(|receipt| (receipt.name.clone(), receipt.needs.clone()))
@@ -53,9 +58,9 @@ impl Anchor {
     }
 
     /// Removes versions of our own program that no app needs any more. `gone`: those that need none from now on; `here`: whether the
-    /// one of now is needed.
-    pub fn sweep(state: &State, gone: &[&str], is_here: bool) -> Option<Step> {
-        state.scope.place.sweep(&|app| !gone.contains(&app), is_here)
+    /// one of now is needed; `patience`: with those who run one still.
+    pub fn sweep(state: &State, gone: &[&str], is_here: bool, patience: Duration) -> Option<Step> {
+        state.scope.place.sweep(&|app| !gone.contains(&app), is_here, patience)
     }
 
     /// Refuses what cannot be installed as it is meant.
@@ -74,13 +79,8 @@ impl Anchor {
                 "put the change into the manifest, or overwrite it with --force",
             );
         }
-        if service.run_as == RunAs::Invoker && self.scope == Scope::System {
-            return no(
-                "what starts for whoever logs on is rendered by this version, but not installed".into(),
-                "install it with --user, for one account; or autoglm-boot render, and schtasks /create /xml",
-            );
-        }
         self.refuse_elevated(service)?;
+        self.refuse_everybodys(service, app)?;
         self.refuse_bare(service)?;
         let was_bare = app.service().is_some_and(|old| self.is_bare(old));
         if app.receipt.is_some() && app.live.is_up() && !options.start && was_bare != self.is_bare(service) {
@@ -93,6 +93,10 @@ impl Anchor {
             Some((own, session)) if self.scope == Scope::User && service.windows.trigger == Trigger::Logon => no(
                 format!("we run as {own}, but {session} has logged on: it would start when {own} does"),
                 "run it as the user who logs on, in a console that is not elevated as somebody else",
+            ),
+            Some((own, session)) if service.is_everybodys() && options.start => no(
+                format!("we run as {own}, but {session} has logged on: what is started now would be {own}'s instance"),
+                "add --no-start: it is started for whoever logs on next",
             ),
             _ => Ok(()),
         }
@@ -109,8 +113,12 @@ impl Anchor {
             .collect()
     }
 
-    /// Gives them to the account: of the machine's records it has only these.
+    /// Gives them to the account: of the machine's records it has only these. Whoever logs on may read what is started.
     pub fn shares(&self, service: &Service, rooms: &Rooms, installed: PathBuf) -> Vec<Step> {
+        if service.is_everybodys() {
+            let (path, share) = (installed, Share::Public);
+            return vec![Step::Share { path, share }];
+        }
         let RunAs::User { user, .. } = account(service) else {
             return Vec::new();
         };
@@ -177,10 +185,11 @@ impl Anchor {
     }
 
     /// Starts an app that does not run. `own`: our command of this verb.
-    pub fn begin(&self, name: &str, program: Option<&PathBuf>, own: &dyn Fn(&str) -> Cmd) -> Vec<Step> {
+    pub fn begin(&self, name: &str, program: Option<&PathBuf>, kind: Kind, own: &dyn Fn(&str) -> Cmd) -> Vec<Step> {
         match self.method {
-            Method::Task => vec![Step::run(self.task(name).run()), Step::run(own("await"))],
-            Method::StartupFolder => {
+            // In whose session the Task Scheduler runs a task of a group, and whether a user may have it do so, is not documented.
+            Method::Task if kind != Kind::Everybodys => vec![Step::run(self.task(name).run()), Step::run(own("await"))],
+            _ => {
                 let mut cmd = own("start");
                 cmd.program = program.unwrap_or(&self.program).to_string_lossy().into_owned();
                 vec![Step::run(cmd)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Context;
+use super::{Context, tell_elevation};
 use crate::{
     backend::{Backend, Install, State, Wanted, conditions},
     exit::{Exit, Failure},
@@ -36,6 +36,10 @@ pub(super) fn tell(
             context.report.warn(&format!(
                 "{of}it was disabled by hand and stays so: it will not start at boot (--force enables it again)"
             ));
+        }
+        let is_as_before = app.live.is_up() && app.service() == Some(&wanted.service) && !options.restart;
+        if wanted.service.is_everybodys() && options.start && !is_as_before {
+            tell_elevation(context, name);
         }
         if let Some(decided) = backend.decided(app).filter(|_| !options.force) {
             context.report.warn(&format!(

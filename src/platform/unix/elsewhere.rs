@@ -37,6 +37,11 @@ pub fn session_user() -> Option<String> {
     None
 }
 
+/// A logon takes nothing from root.
+pub fn is_raised() -> bool {
+    false
+}
+
 /// There is no Startup folder.
 pub fn approval(_: &str, _: bool) -> io::Result<Option<Vec<u8>>> {
     Ok(None)
