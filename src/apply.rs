@@ -78,14 +78,17 @@ pub fn apply(
 /// Finishes or undoes what an earlier run left, and says so.
 pub fn recover(session: &Session, backend: &dyn Backend, found: &Found, report: &mut Report) -> Result<(), Failure> {
     let intent = &found.intent;
-    let run = Run::new(session, backend, intent, &found.journal);
+    let mut run = Run::new(session, backend, intent, &found.journal);
+    run.hands.goes_aside = false;
     let names = Names(&intent.names);
     if found.is_committed {
         report.note(&format!(
             "an earlier {} of {names} was complete: what was left of it is removed",
             intent.verb
         ));
-        run.finish(report);
+        if !found.is_partly {
+            run.finish(report);
+        }
         return run.close();
     }
     report.note(&format!(
@@ -118,6 +121,7 @@ pub fn perform(session: &Session, plan: &Plan, report: &mut Report) -> Result<()
     let hands = Hands {
         session,
         backend: session.backend(),
+        goes_aside: false,
     };
     for task in &plan.tasks {
         hands.heed_interrupt()?;
@@ -140,7 +144,11 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(session: &'a Session, backend: &'a dyn Backend, intent: &'a Intent, journal: &'a Journal) -> Self {
         Self {
-            hands: Hands { session, backend },
+            hands: Hands {
+                session,
+                backend,
+                goes_aside: true,
+            },
             intent,
             journal,
             before: intent.before.iter().map(|(path, was)| (path.as_path(), was)).collect(),
@@ -325,7 +333,21 @@ impl<'a> Run<'a> {
         self.system()
             .sync(&paths)
             .map_err(|error| Failure::new(Exit::Failed, format!("cannot put it on disk: {error}")))?;
-        self.mark(&[Mark::Committed])
+        let partly = (!self.dropped.is_empty()).then_some(Mark::Partly);
+        let marks: Vec<_> = std::iter::once(Mark::Committed).chain(partly).collect();
+        self.mark(&marks)?;
+        // What no undo could bring back is only removed once no power cut can lead to one.
+        if self
+            .intent
+            .plan
+            .tasks
+            .iter()
+            .any(|task| matches!(task.step, Step::Finally(_)))
+        {
+            let synced = self.system().sync(&[self.journal.path()]);
+            synced.map_err(|error| Failure::new(Exit::Failed, format!("cannot put it on disk: {error}")))?;
+        }
+        Ok(())
     }
 
     fn mark(&self, marks: &[Mark]) -> Result<(), Failure> {

@@ -78,8 +78,11 @@ pub enum Mark {
     Begun(usize),
     /// It is done.
     Done(usize),
-    /// All is done: what is left is to remove the journal.
+    /// All is done: what is left are the steps that come last, and to remove the journal.
     Committed,
+    /// But not of all apps: some were undone, and may need what the last steps would remove. It comes after the other mark: an
+    /// older version reads no further.
+    Partly,
 }
 
 /// A journal that lies on disk.

@@ -115,7 +115,7 @@ pub enum Step {
         path: PathBuf,
     },
     /// Removes what is worth nothing without the app, its log first: files, and folders if they are empty by then. An undo
-    /// does not put it back: in a plan it is done [`Step::Finally`], or belongs to an undo itself.
+    /// does not put it back: what it could miss is removed [`Step::Finally`].
     Discard {
         /// What may be there of it.
         paths: Vec<PathBuf>,

@@ -199,6 +199,8 @@ pub fn remove_unused(system: &dyn System, root: &Path) {
     if is_there
         && is_unused(system, root)
         && let Ok(Some(lock)) = system.lock(&lock_path(root))
+        && is_unused(system, root)
+    // nobody has come meanwhile
     {
         remove_root(system, root, Some(lock));
     }

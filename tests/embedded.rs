@@ -428,25 +428,37 @@ fn what_a_kill_left_of_the_last_steps_is_done_by_the_next_run() {
     home.run(&["install"], 0);
     let records = home.path("state/autoglm-boot");
     let [gone, stays] = ["log/gone.log", "log/stays.log"].map(|name| records.join(name));
+    const MARKS: [Mark; 3] = [Mark::Begun(0), Mark::Committed, Mark::Partly];
     for path in [&gone, &stays] {
         fs::write(path, "said").unwrap();
     }
-    let journal = |file: &Path, is_committed: bool| {
+    let journal = |step: Step, marks: &[Mark]| {
         let mut plan = Plan::default();
-        let paths = vec![file.to_path_buf()];
-        plan.of("gone", [Step::discard(paths).finally()]);
+        plan.of("gone", [step.finally()]);
         let intent = Intent::new("uninstall", &["gone".into()], "embedded", plan, &Real).unwrap();
         let journal = Journal::write(&records, &intent, &Real).unwrap();
-        let marks = [Mark::Begun(0), Mark::Committed];
-        journal.mark(&marks[..=usize::from(is_committed)], &Real).unwrap();
+        journal.mark(marks, &Real).unwrap();
     };
-    journal(&gone, true);
+    let discard = |file: &Path| Step::discard(vec![file.to_path_buf()]);
+    journal(discard(&gone), &MARKS[..2]);
     let said = home.run(&["install"], 0);
     assert!(said.contains("an earlier uninstall of gone was complete"), "{said}");
     assert!(!gone.exists());
-    journal(&stays, false);
+    journal(discard(&stays), &MARKS[..1]);
     let said = home.run(&["install"], 0);
     assert!(said.contains("was interrupted: undoing it") && stays.exists(), "{said}");
+    // Where some of its apps were undone, they may need it.
+    journal(discard(&stays), &MARKS);
+    let said = home.run(&["install"], 0);
+    assert!(said.contains("was complete") && stays.exists(), "{said}");
+    // What it removes before our eyes is made again.
+    let data = home.path("data");
+    fs::create_dir(&data).unwrap();
+    let writes = "command = [\"sleep\", \"1000\"]\n[readiness]\nsettle = \"50ms\"\n[security]\nwritable_directories = [\"data\"]";
+    home.app("app", writes);
+    journal(Step::Rmdir { path: data.clone() }, &MARKS[..2]);
+    let said = home.run(&["install"], 0);
+    assert!(said.contains("was complete") && data.is_dir(), "{said}");
     fs::remove_file(stays).unwrap();
     home.run(&["uninstall"], 0);
     assert_eq!(home.left(), Vec::<PathBuf>::new());

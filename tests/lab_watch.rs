@@ -591,7 +591,7 @@ fn a_probe_has_no_more_rights_than_its_app_sees_its_files_and_leaves_nothing() {
     const ASKED: &str = "interval = \"200ms\"\ntimeout = \"1s\"\nretries = 2\naction = \"none\"\n";
     let lab = Lab::with_program("watch-rights");
     // A program with the set-user-ID bit is root's as long as it runs; what the app asks for is not.
-    let su = "sleep 1; mkfifo fifo; sleep 9999 >fifo & exec su <fifo";
+    let su = "until test -s asked; do sleep 0.1; done; sleep 2; mkfifo fifo; sleep 9999 >fifo & exec su <fifo";
     let id = "[security]\nprofile = \"none\"\n[health]\ncommand = [\"sh\", \"-c\", \"id -u >>asked\"]\n";
     script(&lab, "becomes", su, &format!("{id}{ASKED}"));
     // Nothing gives it new rights, within the watcher or without.

@@ -510,16 +510,30 @@ fn a_task_of_another_account_shares_what_it_needs_and_nothing_else() {
         "{said}"
     );
     assert!(home.answers());
+    // A folder that somebody has removed is made again, and keeps nothing from being undone.
+    let log = Path::new(r"C:\ProgramData\autoglm-boot\log\w-service");
+    home.run(&["stop"], 0);
+    fs::remove_dir_all(log).unwrap();
+    home.manifest_of(
+        "['./tree', 'no port']",
+        "user = 'LocalService'\nstart_timeout = '1s'",
+        "[restart]\npolicy = 'never'\n",
+    );
+    let said = home.run(&["install"], 1);
+    assert!(said.contains("Undone: the earlier version is back"), "{said}");
+    home.manifest("user = 'LocalService'\nenvironment = { A = '2' }", "");
+    home.run(&["install"], 0);
+    assert!(log.is_dir() && home.answers());
     home.run(&["uninstall"], 0);
     assert_eq!(of_machine(), Vec::<PathBuf>::new());
     assert!(is_empty(&tasks));
 
-    // Of SYSTEM's, the log is not for everybody either.
+    // Of SYSTEM's, neither log nor version is for everybody either, nor for whoever they were for before.
     home.manifest("user = 'SYSTEM'", "");
     let said = home.run(&["install", "--dry-run"], 0);
     let shares: Vec<_> = said.lines().filter(|line| line.contains("share ")).collect();
     assert!(
-        matches!(shares[..], [only] if only.contains(r"log\w-service with SYSTEM, to be written")),
+        shares.len() == 3 && shares.iter().all(|line| line.contains(" with SYSTEM, to be ")),
         "{said}"
     );
 }
@@ -815,7 +829,7 @@ fn each_user_has_an_instance_which_ends_by_itself_once_the_app_is_uninstalled() 
 
     // Her instance holds our program for a moment.
     let said = home.run(&["uninstall"], 0);
-    assert!(!said.contains("kept for now"), "{said}");
+    assert!(!said.contains("it is in use"), "{said}");
     assert!(tree.iter().all(|&pid| !windows::is_alive(pid)), "{tree:?}");
     assert_eq!(of_machine(), Vec::<PathBuf>::new());
     assert_eq!(windows::left(), Vec::<PathBuf>::new());
@@ -1200,7 +1214,7 @@ fn a_new_version_of_ours_goes_beside_the_one_that_runs() {
     assert!(said.contains("updated"), "{said}");
     assert!(windows::is_alive(first), "the app runs on");
     assert_eq!(versions(), 2, "the one that runs is locked, and stays: {said}");
-    assert!(said.contains("kept for now"), "{said}");
+    assert!(said.contains("left, it is in use"), "{said}");
     upgraded.run(&["restart"], 0);
     // The next run that changes something takes it away.
     home.manifest("environment = { A = 'b' }", "[windows]\nmethod = 'startup-folder'\n");

@@ -18,6 +18,8 @@ use crate::{
 pub(super) struct Hands<'a> {
     pub(super) session: &'a Session<'a>,
     pub(super) backend: &'a dyn Backend,
+    /// Whether our own program may be moved out of its place: not by a run that finishes another one, which goes on after it.
+    pub(super) goes_aside: bool,
 }
 
 impl Hands<'_> {
@@ -53,6 +55,8 @@ impl Hands<'_> {
             }
             Step::WriteFile { path, text, mode } => system.write_file(path, text.as_bytes(), *mode).map_err(failed)?,
             Step::WriteBytes { path, bytes, mode, .. } => system.write_file(path, bytes, *mode).map_err(failed)?,
+            // What is not there any more is nobody's.
+            Step::Share { path, .. } if steadfast && system.entry(path).map_err(failed)?.is_none() => {}
             Step::Share { path, share } => share
                 .known(system)
                 .and_then(|share| system.share(path, &share))
@@ -67,8 +71,17 @@ impl Hands<'_> {
                 system.remove_folder(path).map_err(failed)?;
             }
             Step::Discard { paths, patience } => {
-                for path in paths {
-                    self.discard(path, *patience, report).map_err(failed)?;
+                let until = system.monotonic() + *patience;
+                let errors = paths.iter().filter_map(|path| {
+                    let error = self.discard(path, until, report).err()?;
+                    Some(format!("{}: {error}", path.display()))
+                });
+                let errors: Vec<_> = errors.collect();
+                if !errors.is_empty() {
+                    return Err(Failure::new(
+                        Exit::Failed,
+                        format!("cannot remove {}", errors.join(", ")),
+                    ));
                 }
             }
             Step::Run { cmd, only_if } => {
@@ -103,8 +116,9 @@ impl Hands<'_> {
         Ok(String::new())
     }
 
-    /// Removes what may be held by somebody, for so long at most; our own program, which we hold ourselves, goes out of the way.
-    fn discard(&self, path: &Path, patience: Duration, report: &mut Report) -> std::io::Result<()> {
+    /// Removes what may be held by somebody, until then at most (on the monotonic clock); our own program, which we hold ourselves,
+    /// goes out of the way.
+    fn discard(&self, path: &Path, until: Duration, report: &mut Report) -> std::io::Result<()> {
         const LOOK: Duration = Duration::from_millis(200);
         let system = self.session.system();
         let start = system.monotonic();
@@ -113,16 +127,19 @@ impl Hands<'_> {
                 Err(error) if platform::is_in_use(&error) => {}
                 done => return done,
             }
-            if let Some((path, goes)) = system.put_aside(path) {
+            if self.goes_aside
+                && let Some((path, goes)) = system.put_aside(path)
+            {
                 report.note(&aside(&path, goes));
                 return Ok(());
             }
-            let waited = system.monotonic().saturating_sub(start);
-            if waited >= patience || system.interrupted().is_some() {
-                report.note(&format!("kept for now, it is in use: {}", path.display()));
+            let now = system.monotonic();
+            if now >= until || system.interrupted().is_some() {
+                report.note(&format!("left, it is in use: {}", path.display()));
                 return Ok(());
             }
-            report.waiting(&format!("{} is in use", path.display()), waited, patience);
+            let reason = format!("{} is in use", path.display());
+            report.waiting(&reason, now.saturating_sub(start), until.saturating_sub(start));
             system.sleep(LOOK);
         }
     }

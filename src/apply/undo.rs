@@ -79,8 +79,12 @@ impl Run<'_> {
             if matches!(group[0].step, Step::Await { .. }) {
                 left.down.extend(self.await_all(group, report));
             } else if let Err(failure) = self.hands.perform(&group[0].step, true, report) {
-                let is_start = matches!(&group[0].step, Step::Run { cmd, .. } if !cmd.units.is_empty());
-                let errors = if is_start { &mut left.down } else { &mut left.open };
+                // To whom a file is given decides no more than whether it runs.
+                let is_only_down = match &group[0].step {
+                    Step::Run { cmd, .. } => self.hands.backend.is_start(cmd),
+                    step => matches!(step, Step::Share { .. }),
+                };
+                let errors = if is_only_down { &mut left.down } else { &mut left.open };
                 errors.push(format!("{}: {}", group[0].step, failure.message));
             }
         }

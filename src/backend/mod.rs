@@ -96,6 +96,10 @@ pub trait Backend: Sync {
     fn is_watching(&self, look: &dyn Probe) -> bool;
     /// Whether a user's services outlive a logout.
     fn is_lingering(&self, look: &dyn Probe, user: &str) -> bool;
+    /// Whether a command starts an app, as far as an undo is concerned: without it, all is back but does not run.
+    fn is_start(&self, cmd: &Cmd) -> bool {
+        !cmd.units.is_empty()
+    }
     /// Makes a failure of a command that did not exit 0, with what the service manager knows about it.
     fn explain(&self, look: &dyn Probe, cmd: &Cmd, output: &Output) -> Failure;
     /// The app's last lines of output; none where they cannot be read.
@@ -138,6 +142,15 @@ impl Wanted {
             service,
             manifest,
             again,
+        }
+    }
+
+    /// The same, by what is there now: a run that went before may have removed some of its folders.
+    #[must_use]
+    pub fn anew(&self, look: &dyn Probe) -> Self {
+        Self {
+            folders: own_folders(look, &self.service),
+            ..self.clone()
         }
     }
 

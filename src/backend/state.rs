@@ -194,6 +194,8 @@ pub struct AppState {
     pub receipt: Option<Receipt>,
     /// The version that is installed.
     pub version: Option<Version>,
+    /// Folders that its account writes to, and that are not there.
+    pub missing: Vec<PathBuf>,
     /// What `--adopt` replaced.
     pub original: Option<Original>,
     /// What begins it on Windows.

@@ -144,6 +144,9 @@ pub(super) fn install(
 ) -> Outcome {
     let backend = session.backend();
     options.created = session.created().to_vec();
+    // Only now nobody else is at work, and what was left half done is whole.
+    let wanted: Vec<_> = wanted.iter().map(|wanted| wanted.anew(context.system)).collect();
+    let wanted = wanted.as_slice();
     let (names, state) = observe(context, backend, wanted)?;
     refuse::tell(context, backend, wanted, &state, &options)?;
     let plan = backend.install(wanted, &state, &options)?;

@@ -27,7 +27,7 @@ type Kept = (Service, Vec<String>);
 
 /// Keeps apps in the foreground, until they are over.
 pub(super) fn run(context: &mut Context, args: &cli::Run) -> Outcome {
-    loop {
+    for is_first in std::iter::once(true).chain(std::iter::repeat(false)) {
         let mut kept = manifests::in_order(kept(context, args)?, |(service, _)| service)?;
         if args.all || kept.len() > 1 {
             return together(context, kept);
@@ -35,17 +35,21 @@ pub(super) fn run(context: &mut Context, args: &cli::Run) -> Outcome {
         let Some((service, _)) = kept.pop() else {
             return Err(Failure::new(Exit::NotInstalled, "no app is installed"));
         };
-        if let Ended::Over(outcome) = alone(context, args, &service)? {
+        if let Ended::Over(outcome) = alone(context, args, &service, is_first)? {
             return Ok(ended(outcome));
+        }
+        if context.system.interrupted().is_some() {
+            break; // it came at the last moment
         }
         become_anew(context)?;
     }
+    Ok(ended(state::Outcome::Stopped))
 }
 
-fn alone(context: &mut Context, args: &cli::Run, service: &Service) -> Result<Ended, Failure> {
+fn alone(context: &mut Context, args: &cli::Run, service: &Service, is_first: bool) -> Result<Ended, Failure> {
     let scope = ours(context, service)?;
     let backend = Embedded::new(&context.host, scope);
-    if !args.among {
+    if !args.among && is_first {
         for loss in backend.render(service)?.losses {
             context.report.warn(&format!("not expressed as written: {loss}"));
         }

@@ -30,7 +30,7 @@ pub(super) const CHECKS: &[Check] = &[
         "listens-on-all",
         [
             "it, or what its probe asks, is reached from every network that the machine is in",
-            "its arguments, its probe; of an app that runs its sockets",
+            "its arguments, its probe; of an app that runs its sockets (Linux)",
             "`127.0.0.1` and a proxy, `security.network = \"loopback\"`, or a firewall",
         ],
         listens,
@@ -141,7 +141,7 @@ fn listens(patient: &Patient) -> Vec<Finding> {
         .find(|(before, word)| is_open(before, word));
     seen.extend(named.map(|(_, word)| format!("the command names {word}")));
     if seen.is_empty() && patient.app.live.is_up() {
-        let own = listening(patient.look)
+        let own = listening(patient)
             .into_iter()
             .filter(|socket| socket.is_open && is_own(patient, socket) == Some(true));
         seen.extend(

@@ -187,11 +187,14 @@ pub(super) fn give(patient: &Patient, finding: Finding, path: &Path) -> Finding 
             path.display()
         ));
     }
+    let Some(account) = patient.account() else {
+        return finding.by_hand("name it in security.writable_directories, which a throw-away user gets of its own");
+    };
+    if account.uid == entry.uid {
+        return finding.run(format!("chmod u+rwX {}", quoted(path)));
+    }
     if entry.uid == 0 {
         return finding.run(format!("chown -h {} {}", shell_words::quote(&user), quoted(path)));
-    }
-    if patient.account().is_some_and(|account| account.uid == entry.uid) {
-        return finding.run(format!("chmod u+rwX {}", quoted(path)));
     }
     finding.by_hand(format!(
         "it is another account's: let {user} use it (setfacl -m u:{}:rwX {}), or name a place of its own",

@@ -44,10 +44,13 @@ pub(super) struct Socket {
     inode: String,
 }
 
-/// Every TCP socket that listens.
-pub(super) fn listening(look: &dyn Probe) -> Vec<Socket> {
+/// Every TCP socket that listens, where Linux tells it. (Wine shows Linux's files, too; they are not to be opened there.)
+pub(super) fn listening(patient: &Patient) -> Vec<Socket> {
+    if patient.is_on_windows() {
+        return Vec::new();
+    }
     let files = ["/proc/net/tcp", "/proc/net/tcp6"];
-    let texts = files.map(|file| look.read(Path::new(file)).unwrap_or_default());
+    let texts = files.map(|file| patient.look.read(Path::new(file)).unwrap_or_default());
     texts
         .iter()
         .flat_map(|text| sockets(&String::from_utf8_lossy(text)))
@@ -155,7 +158,7 @@ fn taken(patient: &Patient) -> Vec<Finding> {
     if ports.is_empty() || is_well {
         return Vec::new();
     }
-    let sockets = listening(patient.look);
+    let sockets = listening(patient);
     let mut findings = Vec::new();
     for Port { number, source, .. } in ports {
         let Some(socket) = sockets.iter().find(|socket| socket.port == number && socket.is_here) else {

@@ -19,6 +19,8 @@ pub struct Found {
     pub intent: Intent,
     /// Whether all of it was done.
     pub is_committed: bool,
+    /// Whether some of its apps were undone by then.
+    pub is_partly: bool,
     /// Steps that were begun.
     pub begun: usize,
 }
@@ -97,6 +99,7 @@ fn parse(first: &[u8], marks: &[u8], path: PathBuf) -> io::Result<Found> {
     Ok(Found {
         journal: Journal { path },
         is_committed: marks.contains(&Mark::Committed),
+        is_partly: marks.contains(&Mark::Partly),
         begun: begun.max().unwrap_or_default(),
         intent: serde_json::from_slice(first)?,
     })

@@ -21,9 +21,15 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// How long one that is just beginning, or ending, may not be heard of.
 const MOMENT: Duration = Duration::from_secs(1);
 
+/// Until the next look. A signal does not shorten it: what waits here has a limit.
+fn pause() {
+    std::thread::sleep(LOOK);
+}
+
 /// Starts a supervisor, if none runs: one more of those that are kept together in the foreground, else one in the background.
 /// Returns when it has begun.
 pub fn start(system: &dyn System, serve: &Cmd, rooms: &Rooms) -> Result<(), Failure> {
+    await_renewal(system, rooms);
     if system.is_locked(&rooms.lock) {
         return Ok(());
     }
@@ -36,7 +42,7 @@ pub fn start(system: &dyn System, serve: &Cmd, rooms: &Rooms) -> Result<(), Fail
             if system.monotonic().saturating_sub(asked) > ANSWER {
                 return Err(failed("the `run` that keeps the others does not start it"));
             }
-            system.sleep(LOOK);
+            pause();
         }
         return Ok(());
     }
@@ -95,7 +101,11 @@ pub fn stop(system: &dyn System, rooms: &Rooms, patience: Duration) -> Result<()
     let failed = |cause: String| Failure::new(Exit::Failed, format!("the supervisor could not be stopped: {cause}"));
     let tell = || platform::tell(&rooms.socket, "stop", ANSWER);
     await_renewal(system, rooms);
+    let begun = system.monotonic();
     while system.is_locked(&rooms.lock) {
+        if system.monotonic().saturating_sub(begun) > patience * 2 {
+            return Err(failed("it is started again and again".into()));
+        }
         let (mut answer, start) = (tell(), system.monotonic());
         while system.is_locked(&rooms.lock) {
             let waited = system.monotonic().saturating_sub(start);
@@ -113,7 +123,7 @@ pub fn stop(system: &dyn System, rooms: &Rooms, patience: Duration) -> Result<()
             if waited > patience {
                 return Err(failed(format!("it still runs after {patience:?}")));
             }
-            system.sleep(LOOK);
+            pause();
         }
         await_renewal(system, rooms);
     }
@@ -135,7 +145,7 @@ fn await_renewal(system: &dyn System, rooms: &Rooms) {
     let start = system.monotonic();
     let is_coming = || live(rooms, system).is_some_and(|live| live.is_at_work());
     while is_coming() && !system.is_locked(&rooms.lock) && system.monotonic().saturating_sub(start) < MOMENT {
-        system.sleep(LOOK);
+        pause();
     }
 }
 
@@ -155,7 +165,7 @@ pub fn restart(system: &dyn System, serve: &Cmd, rooms: &Rooms, patience: Durati
             let message = format!("the supervisor did not start it anew within {:?}", patience + ANSWER);
             return Err(Failure::new(Exit::Failed, message));
         }
-        system.sleep(LOOK);
+        pause();
     }
     Ok(())
 }

@@ -205,7 +205,8 @@ impl Crew<'_> {
                 continue; // an orphan that was left to us
             };
             app.is_ready = false;
-            app.life = match end::of_app(end, client::live(&self.rooms.of_other(name), self.system).as_ref()) {
+            let last = client::live(&self.rooms.of_other(name), self.system);
+            app.life = match end::of_app(end, last.as_ref(), platform::OS) {
                 Some(exit) => {
                     app.has_failed = exit != Exit::Ok as u32;
                     Life::Over

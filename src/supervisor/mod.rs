@@ -114,17 +114,22 @@ pub fn run(service: &Service, rooms: &Rooms, stage: Stage, system: &dyn System) 
     if system.interrupted().is_some() {
         let _ = sender.send(News::Terminate); // it came before we watched
     }
-    let mut ended = keep(service, rooms, stage, system, (sender, &news))?;
+    let kept = keep(service, rooms, stage, system, (sender, &news));
+    let mut ended = match kept {
+        Ok(ended) => ended,
+        Err(failure) => {
+            leave(rooms, Ended::Over(Outcome::Stopped), stage, system, lock);
+            return Err(failure);
+        }
+    };
     let is_stop = |news| matches!(news, News::Terminate | News::Asked(Event::Stop));
-    if ended == Ended::Renewed && news.try_iter().any(is_stop) {
+    if ended == Ended::Renewed && (system.interrupted().is_some() || news.try_iter().any(is_stop)) {
         ended = Ended::Over(Outcome::Stopped); // it came a moment too late for the loop
     }
     let _ = system.remove(&rooms.notify()); // a socket that nobody serves does no harm
-    let record = rooms.record().filter(|_| stage == Stage::Background);
-    let is_uninstalled = record.is_some_and(|record| traces::is_gone(system, &record));
     leave(rooms, ended, stage, system, lock);
-    if is_uninstalled {
-        rooms.clear(system);
+    if let Some(record) = rooms.record().filter(|_| stage == Stage::Background) {
+        traces::clear_without(&record, rooms, system);
     }
     Ok(ended)
 }
@@ -231,7 +236,8 @@ fn leave(rooms: &Rooms, ended: Ended, stage: Stage, system: &dyn System, lock: L
     if rooms.site.is_parted {
         folders = vec![&rooms.folder, &rooms.site.runtime];
         folders.splice(..0, rooms.log.parent().into_iter().chain([rooms.site.logs.as_path()]));
-        folders.extend(rooms.site.runtime.parent());
+        let own = 1 + usize::from(rooms.site.records.is_some()); // a user's own lies deeper
+        folders.extend(rooms.site.runtime.ancestors().skip(1).take(own));
     }
     if rooms.site.is_parted && stage == Stage::Background {
         return; // they are the installation's: whoever it runs as may not make them again
@@ -247,7 +253,7 @@ fn take_lock(name: &str, rooms: &Rooms, system: &dyn System) -> Result<Lock, Fai
     for _ in 0..TRIES {
         match system.lock(&rooms.lock) {
             Ok(Some(lock)) => return Ok(lock),
-            Ok(None) => system.sleep(LOOK),
+            Ok(None) => std::thread::sleep(LOOK), // a signal ends no look at it
             Err(error) => {
                 return Err(Failure::new(
                     Exit::Failed,

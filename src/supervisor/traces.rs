@@ -11,7 +11,7 @@ use std::{
 use super::{News, Rooms};
 use crate::{
     session,
-    system::{Probe, Real, System},
+    system::{EntryKind, Lock, Probe, Real, System},
 };
 
 impl Rooms {
@@ -58,10 +58,17 @@ impl Rooms {
         paths
     }
 
-    /// Removes them. What cannot be removed does no harm.
-    pub(super) fn clear(&self, system: &dyn System) {
-        for path in self.leftovers(system) {
-            let _ = system.discard(&path);
+    /// Removes them, while nobody else begins. What cannot be removed does no harm.
+    pub(super) fn clear(&self, system: &dyn System, lock: Lock) {
+        let left = self.leftovers(system);
+        for path in &left {
+            let _ = system.discard(path);
+        }
+        drop(lock); // on Windows a file is there as long as somebody holds it, and with it its folder
+        let is_folder =
+            |path: &&PathBuf| matches!(system.entry(path), Ok(Some(entry)) if entry.kind == EntryKind::Folder);
+        for path in left.iter().filter(is_folder) {
+            let _ = system.discard(path);
         }
         if let Some(root) = self.site.runtime.ancestors().nth(2) {
             session::remove_unused(system, root);
@@ -72,6 +79,16 @@ impl Rooms {
 /// Whether there is no such file. What we may not look at is there.
 pub(super) fn is_gone(look: &dyn Probe, record: &Path) -> bool {
     matches!(look.entry(record), Ok(None))
+}
+
+/// Removes what a supervisor leaves whose app was uninstalled; not where it was installed and started again meanwhile.
+pub(super) fn clear_without(record: &Path, rooms: &Rooms, system: &dyn System) {
+    if is_gone(system, record)
+        && let Ok(Some(lock)) = system.lock(&rooms.lock)
+        && is_gone(system, record)
+    {
+        rooms.clear(system, lock);
+    }
 }
 
 /// Ends the app, as a stop does, once its record is gone: seen twice, so that one that is just replaced is not taken for it.
@@ -164,13 +181,17 @@ mod tests {
         };
         let other = root.join("apps/other");
         std::fs::create_dir_all(&other).expect("it is writable");
-        fill().clear(&Real);
+        let clear = |rooms: Rooms| {
+            let lock = Real.lock(&rooms.lock).expect("it is writable");
+            rooms.clear(&Real, lock.expect("nobody holds it"));
+        };
+        clear(fill());
         assert!(other.is_dir() && !root.join("machine").exists());
         // Of an own app that is gone there may still be a lock.
         std::fs::remove_dir(&other).expect("it is ours");
         let rooms = fill();
         std::fs::write(session::lock_path(&root), "").expect("it is writable");
-        rooms.clear(&Real);
+        clear(rooms);
         assert!(!root.exists());
     }
 }

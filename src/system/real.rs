@@ -319,7 +319,9 @@ impl System for Real {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {
-        loop {
+        const TRIES: u32 = 100;
+        const PAUSE: Duration = Duration::from_millis(10);
+        for _ in 0..TRIES {
             let file = platform::open_private(path)?;
             match file.try_lock() {
                 Ok(()) => {}
@@ -331,7 +333,9 @@ impl System for Real {
                 platform::set_mode(path, 0o600)?; // whoever may open it, may hold it, and so keep us from it
                 return Ok(Some(Lock(Some((platform::sign(path), file)))));
             }
+            std::thread::sleep(PAUSE);
         }
+        Err(io::Error::other("it is another file each time"))
     }
 }
 

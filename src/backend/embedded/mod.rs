@@ -127,6 +127,17 @@ impl Embedded {
         }
     }
 
+    /// Folders of an app that are the installation's, and not there.
+    fn missing(&self, look: &dyn Probe, app: &str) -> Vec<PathBuf> {
+        if self.anchor.is_none() || self.is_everybodys(look, app) {
+            return Vec::new();
+        }
+        let is_missing = |path: &PathBuf| matches!(look.entry(path), Ok(None));
+        Anchor::folders(&self.site_of_windows(false).rooms(app))
+            .filter(is_missing)
+            .collect()
+    }
+
     /// What the supervisor of an app has left, in our own folders. Of what is to be installed it is not known yet in which.
     fn leftovers(&self, look: &dyn Probe, app: &str, is_installed: bool) -> Vec<PathBuf> {
         let mut sites = vec![self.site(look, self.is_everybodys(look, app))];
@@ -180,7 +191,6 @@ impl Embedded {
             live.pid = None;
             live.output = None;
         }
-        live.memory = live.pid.and_then(|pid| look.resident(pid));
         live.enabled = "disabled".into();
         live
     }
@@ -195,6 +205,7 @@ impl Embedded {
     /// The same, with what begins it.
     fn whole(&self, look: &dyn Probe, app: &str, is_installed: bool) -> (Live, Anchored) {
         let mut live = self.live(look, app);
+        live.memory = live.pid.and_then(|pid| look.resident(pid));
         let Some(anchor) = &self.anchor else {
             return (live, Anchored::default());
         };
@@ -305,6 +316,10 @@ impl Backend for Embedded {
         output.is_ok() || tasks::is_gone(cmd, output.code)
     }
 
+    fn is_start(&self, cmd: &Cmd) -> bool {
+        !cmd.units.is_empty() || tasks::is_start(cmd)
+    }
+
     fn instead(&self, cmd: &Cmd, output: &Output) -> Option<Cmd> {
         self.anchor.as_ref()?;
         Anchor::instead(cmd, output.code)
@@ -333,6 +348,7 @@ impl Backend for Embedded {
                 at_path,
                 receipt,
                 version: store.installed(app, look),
+                missing: self.missing(look, app),
                 leftovers: self.leftovers(look, app, is_installed),
                 ..AppState::default()
             })

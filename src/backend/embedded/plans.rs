@@ -123,7 +123,8 @@ impl Embedded {
         let records = self.records(wanted, app, options, Some(&artefact))?;
         let mut placing = Vec::new();
         if !records.version.is_empty() {
-            placing = self.shares(service);
+            placing.extend(app.missing.iter().cloned().map(mkdir).filter(|_| app.receipt.is_some()));
+            placing.extend(self.shares(service));
         }
         if let Some(original) = anchor.original(app).filter(|_| adopts(app)) {
             let path = self.store().original_path(&service.name);
@@ -158,7 +159,7 @@ impl Embedded {
         }
         // Everybody's own instance makes its own.
         if is_new && self.anchor.is_some() && !service.is_everybodys() {
-            steps.extend(Anchor::folders(&self.site_of_windows(false).rooms(&service.name)));
+            steps.extend(Anchor::folders(&self.site_of_windows(false).rooms(&service.name)).map(mkdir));
         }
         steps.extend(Self::discard(app).filter(|_| is_new).map(Step::on_rollback));
         steps

@@ -132,7 +132,11 @@ impl Anchor {
             Err(Failure::new(Exit::Failed, message).repair(repair))
         };
         let is_everybodys = service.is_everybodys();
-        if app.service().is_some_and(|old| old.is_everybodys() != is_everybodys) {
+        if app
+            .receipt
+            .as_ref()
+            .is_some_and(|old| old.is_everybodys != is_everybodys)
+        {
             return no(
                 "it runs once for the machine, or for whoever logs on, and is installed the other way: what runs would not be found any more",
                 format!(

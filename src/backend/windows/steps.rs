@@ -102,15 +102,10 @@ impl Anchor {
         }
     }
 
-    /// Folders of an app that its account writes to.
-    pub fn folders(rooms: &Rooms) -> Vec<Step> {
+    /// Folders of an app that its account writes to, and could not make.
+    pub fn folders(rooms: &Rooms) -> impl Iterator<Item = PathBuf> {
         let logs = rooms.log.parent().map(PathBuf::from);
-        let folders = [Some(rooms.folder.clone()), logs];
-        folders
-            .into_iter()
-            .flatten()
-            .map(|path| Step::Mkdir { path, mode: 0o755 })
-            .collect()
+        [Some(rooms.folder.clone()), logs].into_iter().flatten()
     }
 
     /// Gives them to the account: of the machine's records it has only these. Whoever logs on may read what is started.
@@ -129,11 +124,9 @@ impl Anchor {
             path,
             share: how(user.clone()),
         };
+        // SYSTEM may write everywhere: for it they say that nobody else may, whoever it was for before.
         let logs = rooms.log.parent();
         let logs = logs.map(|logs| share(logs.to_path_buf(), Share::Writes));
-        if user == "SYSTEM" {
-            return logs.into_iter().collect(); // it may write everywhere; but what the app says is not for everybody
-        }
         let mut steps = vec![
             share(installed, Share::Reads),
             share(rooms.folder.clone(), Share::WritesInPublic),

@@ -262,6 +262,11 @@ pub fn is_gone(cmd: &Cmd, code: i32) -> bool {
     )
 }
 
+/// Whether it has the Task Scheduler start something.
+pub fn is_start(cmd: &Cmd) -> bool {
+    is_schtasks(cmd) && cmd.args.first().is_some_and(|verb| verb == "/run")
+}
+
 fn is_schtasks(cmd: &Cmd) -> bool {
     cmd.program.ends_with("schtasks.exe")
 }

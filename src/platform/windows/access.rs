@@ -2,8 +2,8 @@
 
 use std::{
     fs, io,
-    os::windows::{fs::OpenOptionsExt as _, io::AsRawHandle as _},
-    path::Path,
+    os::windows::{ffi::OsStringExt as _, fs::OpenOptionsExt as _, io::AsRawHandle as _},
+    path::{Path, PathBuf},
     ptr::{null, null_mut},
 };
 
@@ -22,16 +22,23 @@ use windows_sys::Win32::{
     Storage::FileSystem::{
         BY_HANDLE_FILE_INFORMATION, CreateDirectoryW, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT,
         FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, GetFileInformationByHandle,
-        READ_CONTROL, WRITE_DAC,
+        GetFinalPathNameByHandleW, READ_CONTROL, WRITE_DAC,
     },
 };
 
-use super::{own_account, owner_of, succeeded, wide};
+use super::{Known, euid, files::patiently, known_folder, own_account, owner_of, succeeded, wide};
 use crate::system::Share;
 
 /// `BUILTIN\Administrators` and the system itself ([MS-DTYP] 2.4.2.4).
 const ADMINISTRATORS: &str = "S-1-5-32-544";
 const SYSTEM: &str = "S-1-5-18";
+
+/// To look, and to enter.
+const READ: &str = "0x1200a9";
+/// All but to remove it, and to change whom it is for.
+const WRITE: &str = "0x1201bf";
+/// All but to change whom it is for.
+const MODIFY: &str = "0x1301bf";
 
 /// An access list, in memory of the system's.
 pub(super) struct Access(PSECURITY_DESCRIPTOR);
@@ -47,6 +54,15 @@ impl Access {
         ))
     }
 
+    /// The same for a path. What an administrator makes among the machine's records is not for all that runs as that user.
+    pub(super) fn private(path: &Path) -> io::Result<Self> {
+        if euid() != 0 || !is_of_machine(path) {
+            return Self::own(path.is_dir());
+        }
+        let flags = if path.is_dir() { "OICI" } else { "" };
+        Self::of(&format!("O:BAD:P(A;{flags};FA;;;SY)(A;{flags};FA;;;BA)"))
+    }
+
     /// Of the machine's records: only administrators and the system write there, everybody who has logged on may look. They are
     /// the administrators' own.
     fn of_machine() -> io::Result<Self> {
@@ -55,7 +71,18 @@ impl Access {
 
     /// Of a folder that is an account's too.
     fn shared(share: &Share) -> io::Result<Self> {
-        Self::of(&format!("D:P{}", Self::entries(share, "OICI")))
+        Self::of(&Self::of_folder(share))
+    }
+
+    /// Whoever writes there may not remove the folder itself, nor put something else in its place.
+    fn of_folder(share: &Share) -> String {
+        let list = format!("D:P{}", Self::entries(share, "OICI"));
+        let (Share::Writes(sid) | Share::WritesInPublic(sid)) = share else {
+            return list;
+        };
+        let within = format!("(A;OICI;{MODIFY};;;{sid})");
+        let itself = format!("(A;;{WRITE};;;{sid})(A;OICIIO;{MODIFY};;;{sid})");
+        list.replace(&within, &itself)
     }
 
     /// What such a folder passes on to what lies in it, as the system writes it down there (SDDL: `ID`, inherited).
@@ -65,8 +92,6 @@ impl Access {
     }
 
     fn entries(share: &Share, flags: &str) -> String {
-        const READ: &str = "0x1200a9"; // and enter
-        const MODIFY: &str = "0x1301bf"; // all but to change whom it is for
         let one = |rights: &str, who: &str| format!("(A;{flags};{rights};;;{who})");
         let theirs = match share {
             Share::Reads(sid) => one(READ, sid),
@@ -166,17 +191,56 @@ fn make(folder: &Path) -> io::Result<()> {
 pub fn share(folder: &Path, share: &Share) -> io::Result<()> {
     let held = hold(folder)?;
     // What an account has made that it was for before, it may have kept for itself.
-    let within = if held.metadata()?.is_dir() {
-        let entries = fs::read_dir(folder)?;
-        entries.map(|entry| hold(&entry?.path())).collect::<io::Result<_>>()?
-    } else {
-        Vec::new()
-    };
+    let within = held_within(folder, &held)?;
     give(&held, &Access::shared(share)?)?;
     for entry in within {
         give(&entry, &Access::passed_on(share, entry.metadata()?.is_dir())?)?;
     }
     Ok(())
+}
+
+/// All that is in a folder, opened: what lies there indeed, wherever its name leads by now. What goes meanwhile, is gone.
+fn held_within(folder: &Path, held: &fs::File) -> io::Result<Vec<fs::File>> {
+    let mut within = Vec::new();
+    if !held.metadata()?.is_dir() {
+        return Ok(within);
+    }
+    let whole = place_of(held)?;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let entry = match patiently(|| hold(&path)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entry => entry?,
+        };
+        if place_of(&entry)?.parent() != Some(&whole) {
+            let message = format!("{} lies elsewhere: look at it, and remove it", path.display());
+            return Err(io::Error::other(message));
+        }
+        within.extend(held_within(&path, &entry)?);
+        within.push(entry);
+    }
+    Ok(within)
+}
+
+/// Where it lies that is open.
+#[allow(unsafe_code)]
+fn place_of(held: &fs::File) -> io::Result<PathBuf> {
+    const LONGEST: usize = 32 * 1024; // Naming Files, "Maximum Path Length Limitation"
+    let mut letters = vec![0_u16; LONGEST];
+    // SAFETY: the handle is open, and no more is written than there is room.
+    let length = unsafe {
+        let room = u32::try_from(letters.len()).unwrap_or_default();
+        GetFinalPathNameByHandleW(held.as_raw_handle(), letters.as_mut_ptr(), room, 0)
+    };
+    match usize::try_from(length).unwrap_or_default() {
+        0 => Err(io::Error::last_os_error()),
+        length => Ok(std::ffi::OsString::from_wide(letters.get(..length).unwrap_or_default()).into()),
+    }
+}
+
+/// Whether a path is below the machine's records.
+fn is_of_machine(path: &Path) -> bool {
+    known_folder(Known::ProgramData).is_ok_and(|data| path.starts_with(data.join("autoglm-boot")))
 }
 
 /// Opens a file or a folder itself, to be given to others. An account may have put a junction, or a link, where something of its

@@ -39,7 +39,11 @@ pub(super) fn pipe_at(path: &Path) -> io::Result<OsString> {
 
 /// Whether somebody listens at a pipe.
 pub fn is_served(path: &Path) -> bool {
-    open(path, Duration::ZERO).is_ok()
+    const MOMENT: Duration = Duration::from_millis(200);
+    match open(path, MOMENT) {
+        Err(error) => error.raw_os_error() == i32::try_from(ERROR_PIPE_BUSY).ok(),
+        Ok(_) => true,
+    }
 }
 
 /// What a supervisor says, as it comes.

@@ -78,8 +78,8 @@ pub fn open_private(path: &Path) -> io::Result<fs::File> {
 
 #[allow(unsafe_code)]
 fn open_as_own(path: &Path, how: FILE_CREATION_DISPOSITION) -> io::Result<fs::File> {
+    let access = Access::private(path)?;
     let path = wide(long(path)?)?;
-    let access = Access::own(false)?;
     let attributes = access.attributes();
     // SAFETY: the path ends with a zero, the attributes live; the handle it returns is ours.
     unsafe {
@@ -148,7 +148,7 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Does what somebody who holds the file may deny for a moment.
-fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
     const TRIES: u32 = 20;
     const PAUSE: std::time::Duration = std::time::Duration::from_millis(25);
     for _ in 1..TRIES {
@@ -196,7 +196,7 @@ pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     let name = wide(long(path)?)?;
     let (group, others) = (mode & 0o070, mode & 0o007);
     if group == 0 && others == 0 {
-        let access = Access::own(path.is_dir())?;
+        let access = Access::private(path)?;
         return set_list(&name, access.list()?, PROTECTED_DACL_SECURITY_INFORMATION);
     }
     let empty = empty_list()?;

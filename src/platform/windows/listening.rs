@@ -201,7 +201,15 @@ fn connect(pipe: &OwnedHandle) -> io::Result<bool> {
 
 fn converse(client: OwnedHandle, answer: &impl Fn(&str, &mut Client) -> io::Result<()>) -> io::Result<()> {
     const LONGEST: u64 = 4096;
+    const PATIENCE: Duration = Duration::from_secs(1);
     let mut client = Client(fs::File::from(client));
+    let start = Instant::now();
+    while waiting(&client.0)? == 0 {
+        if start.elapsed() > PATIENCE {
+            return Err(io::ErrorKind::TimedOut.into()); // it asks for nothing
+        }
+        std::thread::sleep(LOOK / 10);
+    }
     let mut line = String::new();
     BufReader::new(io::Read::take(&client.0, LONGEST)).read_line(&mut line)?;
     answer(line.trim(), &mut client)?;

@@ -1,12 +1,15 @@
 //! Whether a supervisor ended with its app, or was killed.
 
-use crate::{backend::Live, exit::Exit, supervisor::state::End};
+use crate::{backend::Live, exit::Exit, service::Os, supervisor::state::End};
 
 /// What a supervisor exited with, where that was its app's end and no kill. On Windows a kill is an exit too, with any code, often 1:
 /// then what it wrote down last is no end. A code with which it has not begun to keep an app needs no such word.
-pub(super) fn of_app(end: End, live: Option<&Live>) -> Option<u32> {
+pub(super) fn of_app(end: End, live: Option<&Live>, os: Os) -> Option<u32> {
     const BEFORE: [Exit; 4] = [Exit::Usage, Exit::NotInstalled, Exit::Privilege, Exit::Locked];
     let End::Exited(code) = end else { return None };
+    if os != Os::Windows {
+        return Some(code);
+    }
     let is_one_of = |exits: &[Exit]| exits.iter().any(|&exit| exit as u32 == code);
     let has_ended = match live {
         Some(live) => is_one_of(&BEFORE) || !live.is_at_work(),
@@ -46,7 +49,10 @@ mod tests {
             (End::Exited(2), None, Some(2)),
             (End::Exited(1), None, Some(1)),
         ] {
-            assert_eq!(of_app(end, last), expected, "{end:?} {last:?}");
+            assert_eq!(of_app(end, last, Os::Windows), expected, "{end:?} {last:?}");
         }
+        // By a signal, where there are signals.
+        assert_eq!(of_app(End::Exited(101), Some(&running), Os::Linux), Some(101));
+        assert_eq!(of_app(End::Killed(9), Some(&running), Os::Linux), None);
     }
 }
