@@ -272,8 +272,22 @@ impl<'a> Run<'a> {
 
     /// What comes after all else: steps that no undo could take back. What an undone app may still need, stays.
     fn finish(&self, report: &mut Report) {
-        for task in self.intent.plan.tasks.iter().filter(|_| self.dropped.is_empty()) {
-            let Step::Finally(step) = &task.step else { continue };
+        let tasks = self.intent.plan.tasks.iter().filter(|_| self.dropped.is_empty());
+        let last = tasks.filter_map(|task| match &task.step {
+            Step::Finally(step) => Some((task, step)),
+            _ => None,
+        });
+        let last: Vec<_> = last.collect();
+        // They wait until no power cut can lead to an undo any more.
+        if !last.is_empty()
+            && let Err(error) = self.system().sync(&[self.journal.path()])
+        {
+            report.warn(&format!(
+                "cannot put {} on disk: {error}",
+                self.journal.path().display()
+            ));
+        }
+        for (task, step) in last {
             report.begin(step);
             match self.hands.perform(step, true, report) {
                 Ok(evidence) => report.done(step, task.of.is_some(), &evidence),
@@ -335,19 +349,7 @@ impl<'a> Run<'a> {
             .map_err(|error| Failure::new(Exit::Failed, format!("cannot put it on disk: {error}")))?;
         let partly = (!self.dropped.is_empty()).then_some(Mark::Partly);
         let marks: Vec<_> = std::iter::once(Mark::Committed).chain(partly).collect();
-        self.mark(&marks)?;
-        // What no undo could bring back is only removed once no power cut can lead to one.
-        if self
-            .intent
-            .plan
-            .tasks
-            .iter()
-            .any(|task| matches!(task.step, Step::Finally(_)))
-        {
-            let synced = self.system().sync(&[self.journal.path()]);
-            synced.map_err(|error| Failure::new(Exit::Failed, format!("cannot put it on disk: {error}")))?;
-        }
-        Ok(())
+        self.mark(&marks)
     }
 
     fn mark(&self, marks: &[Mark]) -> Result<(), Failure> {

@@ -423,12 +423,12 @@ fn what_a_kill_left_of_the_last_steps_is_done_by_the_next_run() {
         plan::{Plan, Step},
         system::Real,
     };
+    const MARKS: [Mark; 3] = [Mark::Begun(0), Mark::Committed, Mark::Partly];
     let home = Home::new();
     home.app("app", "command = [\"sleep\", \"1000\"]\n[readiness]\nsettle = \"50ms\"");
     home.run(&["install"], 0);
     let records = home.path("state/autoglm-boot");
     let [gone, stays] = ["log/gone.log", "log/stays.log"].map(|name| records.join(name));
-    const MARKS: [Mark; 3] = [Mark::Begun(0), Mark::Committed, Mark::Partly];
     for path in [&gone, &stays] {
         fs::write(path, "said").unwrap();
     }
