@@ -177,7 +177,9 @@ impl<'a> Run<'a> {
         }
         self.commit().map_err(|failure| (tasks.len(), failure))?;
         // From here on it is done, whatever happens: a journal that stays says so itself.
-        self.finish(report);
+        if self.dropped.is_empty() {
+            self.finish(report);
+        }
         self.close().or_else(|failure| {
             report.warn(&failure.message);
             Ok(())
@@ -270,9 +272,9 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// What comes after all else: steps that no undo could take back. What an undone app may still need, stays.
+    /// What comes after all else: steps that no undo could take back. Not where some apps were undone, which may still need it.
     fn finish(&self, report: &mut Report) {
-        let tasks = self.intent.plan.tasks.iter().filter(|_| self.dropped.is_empty());
+        let tasks = self.intent.plan.tasks.iter();
         let last = tasks.filter_map(|task| match &task.step {
             Step::Finally(step) => Some((task, step)),
             _ => None,

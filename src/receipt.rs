@@ -222,6 +222,11 @@ impl Store {
         self.app(name).join("receipt.json")
     }
 
+    /// Whether one app is installed: its receipt is the last that is written.
+    pub fn is_installed(&self, name: &str, look: &dyn Probe) -> bool {
+        matches!(look.entry(&self.receipt_path(name)), Ok(Some(_)))
+    }
+
     /// The version of one app that is installed.
     pub fn installed_path(&self, name: &str) -> PathBuf {
         self.app(name).join("installed.json")

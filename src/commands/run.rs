@@ -27,7 +27,8 @@ type Kept = (Service, Vec<String>);
 
 /// Keeps apps in the foreground, until they are over.
 pub(super) fn run(context: &mut Context, args: &cli::Run) -> Outcome {
-    for is_first in std::iter::once(true).chain(std::iter::repeat(false)) {
+    let mut is_first = true;
+    loop {
         let mut kept = manifests::in_order(kept(context, args)?, |(service, _)| service)?;
         if args.all || kept.len() > 1 {
             return together(context, kept);
@@ -39,11 +40,11 @@ pub(super) fn run(context: &mut Context, args: &cli::Run) -> Outcome {
             return Ok(ended(outcome));
         }
         if context.system.interrupted().is_some() {
-            break; // it came at the last moment
+            return Ok(ended(state::Outcome::Stopped)); // it came at the last moment
         }
         become_anew(context)?;
+        is_first = false;
     }
-    Ok(ended(state::Outcome::Stopped))
 }
 
 fn alone(context: &mut Context, args: &cli::Run, service: &Service, is_first: bool) -> Result<Ended, Failure> {

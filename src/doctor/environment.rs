@@ -156,11 +156,7 @@ fn faults_on_windows(file: &Path, bytes: &[u8]) -> Option<Finding> {
     let mut finding = Finding::new(format!("{} does not say what it means to", file.display()));
     let save = "save it as UTF-8 without a mark: Notepad, Save as, encoding UTF-8";
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return finding
-            .seen("it is UTF-16: it is read as UTF-8")
-            .by_hand(save)
-            .only()
-            .pop();
+        return Some(finding.seen("it is UTF-16: it is read as UTF-8").by_hand(save));
     }
     if let Some(rest) = bytes.strip_prefix(b"\xef\xbb\xbf") {
         finding = finding

@@ -179,7 +179,7 @@ impl Embedded {
             };
         }
         let rooms = self.own_rooms(look, app);
-        let is_installed = self.is_installed(look, app);
+        let is_installed = self.store().is_installed(app, look);
         let mut live = client::live(&rooms, look).unwrap_or_else(|| Live {
             load: if is_installed { "loaded" } else { "not-found" }.into(),
             ..Live::unknown(app)
@@ -212,10 +212,6 @@ impl Embedded {
         let seen = anchor.look(look, app);
         anchor.tell(&mut live, &seen, app, is_installed);
         (live, seen)
-    }
-
-    fn is_installed(&self, look: &dyn Probe, app: &str) -> bool {
-        matches!(look.entry(&self.store().receipt_path(app)), Ok(Some(_)))
     }
 
     fn tail(&self, look: &dyn Probe, app: &str, most: usize) -> Vec<String> {
@@ -296,7 +292,7 @@ impl Backend for Embedded {
     }
 
     fn observe(&self, look: &dyn Probe, units: &[String]) -> Result<Vec<Live>, Failure> {
-        let whole = |app: &String| self.whole(look, app, self.is_installed(look, app)).0;
+        let whole = |app: &String| self.whole(look, app, self.store().is_installed(app, look)).0;
         Ok(units.iter().map(whole).collect())
     }
 

@@ -210,11 +210,12 @@ impl Embedded {
     /// What it was, and what it is from now on.
     fn kinds(&self, app: &AppState, service: &Service) -> (Kind, Kind) {
         let is = self.kind(service);
-        (app.service().map_or(is, |old| self.kind(old)), is)
+        (self.was(app).unwrap_or(is), is)
     }
 
-    fn was(&self, app: &AppState) -> Kind {
-        app.service().map_or(Kind::Kept, |service| self.kind(service))
+    /// None where nothing was installed.
+    fn was(&self, app: &AppState) -> Option<Kind> {
+        app.service().map(|service| self.kind(service))
     }
 
     /// Stops it; returns when it has ended.
@@ -273,7 +274,7 @@ impl Embedded {
         }
         if !options.start && app.live.is_up() && (Self::writes(wanted, app) || app.is_behind()) {
             // Of what is bare nothing tells since when it runs.
-            let is_bare = self.was(app) == Kind::Bare;
+            let is_bare = self.was(app) == Some(Kind::Bare);
             receipt.restart_due = app.live.active_since.or(is_bare.then_some(Duration::ZERO));
         }
         receipt.adopted = app.original.is_some() || adopts(app);
@@ -314,7 +315,7 @@ impl Embedded {
             None => (Condition::Running { unit: unit.clone() }, SLACK),
         };
         let program = state.receipt.as_ref().and_then(|receipt| receipt.program.as_ref());
-        let was = self.was(state);
+        let was = self.was(state).unwrap_or(Kind::Kept);
         // What runs by then may be of another kind.
         let is = new.map_or(was, |service| self.kind(service));
         let again = self.again(&unit, program, (is, was)).into_iter();
@@ -355,7 +356,7 @@ impl Embedded {
         }
         let service = app.service();
         let timeout = service.map_or(Duration::from_secs(90), |service| service.stop_timeout);
-        steps.extend(self.stop(name, self.was(app)));
+        steps.extend(self.stop(name, self.was(app).unwrap_or(Kind::Kept)));
         steps.push(Step::Await {
             condition: Condition::Stopped { unit: name.clone() },
             deadline: timeout + SLACK,

@@ -28,6 +28,18 @@ pub enum Kind {
     Bare,
 }
 
+impl Kind {
+    fn of(is_bare: bool, is_everybodys: bool) -> Self {
+        if is_bare {
+            Self::Bare
+        } else if is_everybodys {
+            Self::Everybodys
+        } else {
+            Self::Kept
+        }
+    }
+}
+
 impl Anchor {
     /// Whether the app itself is what is started.
     pub fn is_bare(&self, service: &Service) -> bool {
@@ -36,20 +48,13 @@ impl Anchor {
 
     /// What becomes of it once it is begun.
     pub fn kind(&self, service: &Service) -> Kind {
-        match self.is_bare(service) {
-            true => Kind::Bare,
-            false if service.is_everybodys() => Kind::Everybodys,
-            false => Kind::Kept,
-        }
+        Kind::of(self.is_bare(service), service.is_everybodys())
     }
 
     /// The same, as its receipt says it: what is bare needs no program of ours.
     pub fn kind_by(&self, receipt: &Receipt) -> Kind {
-        match self.method == Method::Task && receipt.program.is_none() {
-            true => Kind::Bare,
-            false if receipt.is_everybodys => Kind::Everybodys,
-            false => Kind::Kept,
-        }
+        let is_bare = self.method == Method::Task && receipt.program.is_none();
+        Kind::of(is_bare, receipt.is_everybodys)
     }
 
     /// Ends it, and waits until the Task Scheduler knows that.
@@ -101,16 +106,11 @@ impl Anchor {
 
     /// Refuses to have a supervisor wait for what it does not see: everybody's instances lie apart from what runs once.
     fn refuse_apart(wanted: &[Wanted], state: &State) -> Result<(), Failure> {
-        let of = |name: &str| wanted.iter().find(|wanted| wanted.service.name == name);
-        let is_everybodys = |name: &str| match of(name) {
+        let is_everybodys = |name: &str| match named(wanted, name) {
             Some(wanted) => wanted.service.is_everybodys(),
             None => state.scope.place.everybodys.iter().any(|app| app == name),
         };
-        let ours = wanted
-            .iter()
-            .map(|wanted| (&wanted.service.name, &wanted.service.dependencies.apps));
-        let theirs = state.scope.place.needs.iter().filter(|(name, _)| of(name).is_none());
-        for (name, needs) in ours.chain(theirs.map(|(name, needs)| (name, needs))) {
+        for (name, needs) in needs(wanted, state) {
             let is_apart = |needed: &&String| is_everybodys(needed) != is_everybodys(name);
             let Some(needed) = needs.iter().find(is_apart) else {
                 continue;
@@ -213,17 +213,11 @@ impl Anchor {
     /// Refuses to have one of our supervisors wait for what is bare: it would wait for ever.
     pub fn refuse_waiting(&self, wanted: &[Wanted], state: &State) -> Result<(), Failure> {
         Self::refuse_apart(wanted, state)?;
-        let of = |name: &str| wanted.iter().find(|wanted| wanted.service.name == name);
-        let is_bare = |name: &str| match of(name) {
+        let is_bare = |name: &str| match named(wanted, name) {
             Some(wanted) => self.is_bare(&wanted.service),
             None => state.scope.place.bare.iter().any(|app| app == name),
         };
-        let ours = wanted
-            .iter()
-            .map(|wanted| (&wanted.service.name, &wanted.service.dependencies.apps));
-        let theirs = state.scope.place.needs.iter().filter(|(name, _)| of(name).is_none());
-        let all = ours.chain(theirs.map(|(name, needs)| (name, needs)));
-        for (name, needs) in all.filter(|(name, _)| !is_bare(name)) {
+        for (name, needs) in needs(wanted, state).filter(|(name, _)| !is_bare(name)) {
             if let Some(needed) = needs.iter().find(|needed| is_bare(needed)) {
                 let message = format!(
                     "{name}: it requires {needed}, which a task starts without our supervisor (windows.supervised = false): nothing would tell it when {needed} is ready\nNothing was changed."
@@ -235,4 +229,17 @@ impl Anchor {
         }
         Ok(())
     }
+}
+
+fn named<'a>(wanted: &'a [Wanted], name: &str) -> Option<&'a Wanted> {
+    wanted.iter().find(|wanted| wanted.service.name == name)
+}
+
+/// What other apps each app will require: those that are wanted, and those that stay as they are.
+fn needs<'a>(wanted: &'a [Wanted], state: &'a State) -> impl Iterator<Item = (&'a String, &'a Vec<String>)> {
+    let ours = wanted
+        .iter()
+        .map(|wanted| (&wanted.service.name, &wanted.service.dependencies.apps));
+    let theirs = state.scope.place.needs.iter().map(|(name, needs)| (name, needs));
+    ours.chain(theirs.filter(|(name, _)| named(wanted, name).is_none()))
 }

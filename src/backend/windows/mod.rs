@@ -191,8 +191,7 @@ impl Anchor {
     }
 
     fn is_installed(&self, look: &dyn Probe, app: &str) -> bool {
-        let receipt = Store::new(self.records.clone()).receipt_path(app);
-        matches!(look.entry(&receipt), Ok(Some(_)))
+        Store::new(self.records.clone()).is_installed(app, look)
     }
 
     /// What lies at the unit's place.

@@ -69,34 +69,26 @@ impl Access {
         Self::of("O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;AU)")
     }
 
-    /// Of a folder that is an account's too.
+    /// Of a folder that is an account's too. Whoever writes there may not remove the folder itself, nor put something else in its
+    /// place.
     fn shared(share: &Share) -> io::Result<Self> {
-        Self::of(&Self::of_folder(share))
-    }
-
-    /// Whoever writes there may not remove the folder itself, nor put something else in its place.
-    fn of_folder(share: &Share) -> String {
-        let list = format!("D:P{}", Self::entries(share, "OICI"));
-        let (Share::Writes(sid) | Share::WritesInPublic(sid)) = share else {
-            return list;
-        };
-        let within = format!("(A;OICI;{MODIFY};;;{sid})");
-        let itself = format!("(A;;{WRITE};;;{sid})(A;OICIIO;{MODIFY};;;{sid})");
-        list.replace(&within, &itself)
+        let writes = |sid: &str| format!("(A;;{WRITE};;;{sid})(A;OICIIO;{MODIFY};;;{sid})");
+        Self::of(&format!("D:P{}", Self::entries(share, "OICI", &writes)))
     }
 
     /// What such a folder passes on to what lies in it, as the system writes it down there (SDDL: `ID`, inherited).
     fn passed_on(share: &Share, is_folder: bool) -> io::Result<Self> {
         let flags = if is_folder { "OICIID" } else { "ID" };
-        Self::of(&format!("D:ARAI{}", Self::entries(share, flags)))
+        let writes = |sid: &str| format!("(A;{flags};{MODIFY};;;{sid})");
+        Self::of(&format!("D:ARAI{}", Self::entries(share, flags, &writes)))
     }
 
-    fn entries(share: &Share, flags: &str) -> String {
+    fn entries(share: &Share, flags: &str, writes: &dyn Fn(&str) -> String) -> String {
         let one = |rights: &str, who: &str| format!("(A;{flags};{rights};;;{who})");
         let theirs = match share {
             Share::Reads(sid) => one(READ, sid),
-            Share::Writes(sid) => one(MODIFY, sid),
-            Share::WritesInPublic(sid) => one(MODIFY, sid) + &one(READ, "AU"),
+            Share::Writes(sid) => writes(sid),
+            Share::WritesInPublic(sid) => writes(sid) + &one(READ, "AU"),
             Share::Public => one(READ, "AU"),
         };
         one("FA", "SY") + &one("FA", "BA") + &theirs
@@ -386,7 +378,7 @@ mod tests {
     fn a_list_says_whom_it_is_for_and_is_passed_on_as_inherited() {
         let share = Share::WritesInPublic("S-1-5-19".into());
         assert_eq!(
-            Access::entries(&share, "ID"),
+            Access::entries(&share, "ID", &|sid| format!("(A;ID;{MODIFY};;;{sid})")),
             "(A;ID;FA;;;SY)(A;ID;FA;;;BA)(A;ID;0x1301bf;;;S-1-5-19)(A;ID;0x1200a9;;;AU)"
         );
         for share in [Share::Reads("S-1-5-19".into()), Share::Public, share] {
